@@ -1,0 +1,61 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// The direction of the arrows is law: `Tests/LaminaCoreTests/ArchitectureTests.swift` checks the imports.
+let package = Package(
+  name: "Lamina",
+  products: [
+    .library(name: "Lamina", targets: ["Lamina"]),
+    .library(name: "lamina-c", type: .dynamic, targets: ["LaminaC"]),
+    .executable(name: "lamina", targets: ["lamina-tool"]),
+  ],
+  dependencies: [],
+  targets: [
+    .systemLibrary(
+      name: "CJPEG", path: "Sources/CJPEG", pkgConfig: "libjpeg",
+      providers: [.apt(["libjpeg-dev"]), .brew(["jpeg-turbo"])]),
+    .systemLibrary(
+      name: "CPNG", path: "Sources/CPNG", pkgConfig: "libpng",
+      providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
+    .systemLibrary(
+      name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib",
+      providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+    .systemLibrary(name: "CLamina", path: "include"),
+
+    .target(name: "LaminaKernels"),
+    .target(name: "LaminaCore", dependencies: ["LaminaKernels"]),
+    .target(name: "LaminaLayers", dependencies: ["LaminaCore", "LaminaKernels"]),
+    .target(name: "LaminaBlocks", dependencies: ["LaminaCore"]),
+    .target(name: "LaminaModels", dependencies: ["LaminaBlocks", "LaminaCore"]),
+    .target(name: "LaminaWeights", dependencies: ["LaminaCore", "CZlib"]),
+    .target(name: "LaminaImageShim", dependencies: ["CJPEG", "CPNG"]),
+    .target(name: "LaminaImages", dependencies: ["LaminaCore", "LaminaKernels", "LaminaImageShim"]),
+    .target(
+      name: "LaminaC",
+      dependencies: [
+        "CLamina", "LaminaCore", "LaminaLayers", "LaminaBlocks", "LaminaModels", "LaminaWeights",
+        "LaminaImages",
+      ]),
+    .target(
+      name: "Lamina",
+      dependencies: [
+        "LaminaCore", "LaminaLayers", "LaminaBlocks", "LaminaModels", "LaminaWeights",
+        "LaminaImages",
+      ]),
+    .executableTarget(name: "lamina-tool", dependencies: ["Lamina"]),
+
+    .target(
+      name: "LaminaTestSupport", dependencies: ["Lamina", "LaminaKernels"],
+      path: "Tests/LaminaTestSupport"),
+    .testTarget(name: "LaminaKernelsTests", dependencies: ["LaminaKernels"]),
+    .testTarget(name: "LaminaCoreTests", dependencies: ["LaminaTestSupport"]),
+    .testTarget(name: "LaminaLayersTests", dependencies: ["LaminaTestSupport"]),
+    .testTarget(name: "LaminaModelsTests", dependencies: ["LaminaTestSupport"]),
+    .testTarget(name: "LaminaWeightsTests", dependencies: ["LaminaTestSupport"]),
+    .testTarget(name: "LaminaImagesTests", dependencies: ["LaminaTestSupport"]),
+    .testTarget(name: "CAPITests", dependencies: ["LaminaC", "CLamina", "LaminaTestSupport"]),
+    .testTarget(name: "ToolTests", dependencies: ["LaminaTestSupport"]),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .gnu17
+)

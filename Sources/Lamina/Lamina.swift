@@ -1,0 +1,6 @@
+@_exported import LaminaBlocks
+@_exported import LaminaCore
+@_exported import LaminaImages
+@_exported import LaminaLayers
+@_exported import LaminaModels
+@_exported import LaminaWeights

@@ -1,0 +1,3 @@
+#ifndef LAMINA_IMAGE_SHIM_H
+#define LAMINA_IMAGE_SHIM_H
+#endif

@@ -1,0 +1,1 @@
+#include "lamina_image_shim.h"

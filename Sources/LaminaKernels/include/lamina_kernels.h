@@ -1,0 +1,17 @@
+/// SIMD kernels on raw pointers and the thread pool. Knows no layer, never fails, never allocates in a kernel.
+#ifndef LAMINA_KERNELS_H
+#define LAMINA_KERNELS_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#include "lk_threads.h"
+
+#ifdef __cplusplus
+}
+#endif
+#endif

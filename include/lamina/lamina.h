@@ -1,0 +1,3 @@
+#ifndef LAMINA_H
+#define LAMINA_H
+#endif
