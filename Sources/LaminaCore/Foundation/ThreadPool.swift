@@ -1,0 +1,40 @@
+import LaminaKernels
+
+/// Lamina's own threads. Runs one parallel loop at a time; a second caller runs its loop alone, so results
+/// never depend on the number of threads.
+public final class ThreadPool: @unchecked Sendable {
+  /// The C pool, for kernels.
+  public let handle: OpaquePointer?
+  /// Threads that take part, the caller's included.
+  public let threadCount: Int
+
+  /// Threads this process may use: the affinity mask and the cgroup quota decide.
+  public static var defaultThreadCount: Int { Int(lk_default_thread_count()) }
+
+  /// A pool of `threads` threads, by default as many as the process may use.
+  public init(threads: Int? = nil) {
+    let wanted = min(max(threads ?? ThreadPool.defaultThreadCount, 1), 256)
+    handle = lk_pool_create(Int32(wanted))
+    threadCount = handle.map { Int(lk_pool_thread_count($0)) } ?? 1
+  }
+
+  deinit { lk_pool_destroy(handle) }
+
+  /// Calls `body` once for every index in `0 ..< count`, on several threads, and returns when all are done.
+  public func parallelFor(_ count: Int, _ body: @Sendable (Int) -> Void) {
+    if count <= 1 || threadCount == 1 {
+      for index in 0..<max(count, 0) { body(index) }
+      return
+    }
+    withoutActuallyEscaping(body) { escapable in
+      var box = escapable
+      withUnsafeMutablePointer(to: &box) { pointer in
+        lk_parallel_for(
+          handle, count,
+          { context, index in
+            context?.assumingMemoryBound(to: (@Sendable (Int) -> Void).self).pointee(index)
+          }, pointer)
+      }
+    }
+  }
+}
