@@ -9,6 +9,7 @@
 extern "C" {
 #endif
 
+#include "lk_cpu.h"
 #include "lk_threads.h"
 
 #ifdef __cplusplus
