@@ -39,7 +39,8 @@ public enum ByteSource: Sendable {
   public func read(at offset: Int, into target: UnsafeMutableRawBufferPointer) throws {
     let (end, overflow) = offset.addingReportingOverflow(target.count)
     guard offset >= 0, !overflow, end <= byteCount else {
-      throw failure("expected \(target.count) bytes, found \(max(byteCount - max(offset, 0), 0))", at: offset)
+      throw failure(
+        "expected \(target.count) bytes, found \(max(byteCount - max(offset, 0), 0))", at: offset)
     }
     switch self {
     case .file(let reader): try reader.read(at: offset, into: target)

@@ -92,7 +92,9 @@ public struct KeyMap: Sendable, Hashable {
   /// The model's name for a name of the file without its common prefix.
   public func target(of key: String) -> String { rules.reduce(key) { $1.apply($0) } }
 
-  func transform(of key: String) -> Transform? { changes.first { $0.pattern.matches(key) }?.transform }
+  func transform(of key: String) -> Transform? {
+    changes.first { $0.pattern.matches(key) }?.transform
+  }
 }
 
 extension KeyMap.Transform {
@@ -103,7 +105,8 @@ extension KeyMap.Transform {
     switch self {
     case .transpose(let permutation):
       guard permutation.sorted() == Array(0..<shape.rank) else {
-        throw LaminaError(.weights, "expected a permutation of \(shape.rank) axes, found \(permutation)")
+        throw LaminaError(
+          .weights, "expected a permutation of \(shape.rank) axes, found \(permutation)")
       }
       return try Shape(permutation.map { shape[$0] })
     case .reshape(let dimensions):
@@ -114,7 +117,8 @@ extension KeyMap.Transform {
       result[free] = 1
       let others = try Shape(result).count
       guard others > 0, shape.count % others == 0 else {
-        throw LaminaError(.weights, "expected a shape of \(shape.count) elements, found \(dimensions)")
+        throw LaminaError(
+          .weights, "expected a shape of \(shape.count) elements, found \(dimensions)")
       }
       result[free] = shape.count / others
       return try Shape(result)

@@ -51,7 +51,8 @@ public struct LoadReport: Sendable, Hashable {
     missing.map { "missing '\($0.escapedForDisplay())'" }
       + unused.map { "unused '\($0.escapedForDisplay())'" }
       + mismatched.map { mismatch in
-        let source = mismatch.source == mismatch.key ? "" : " from '\(mismatch.source.escapedForDisplay())'"
+        let source =
+          mismatch.source == mismatch.key ? "" : " from '\(mismatch.source.escapedForDisplay())'"
         return "'\(mismatch.key.escapedForDisplay())'\(source): \(mismatch.problem)"
       }
   }

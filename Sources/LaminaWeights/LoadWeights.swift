@@ -81,10 +81,13 @@ private struct WeightLoader {
     for pattern in options.reinitialise {
       let matching = modelKeys.filter(pattern.matches)
       guard !matching.isEmpty else {
-        let hint = nearestName(to: pattern.text, in: modelKeys).map { ", nearest is '\($0.escapedForDisplay())'" }
+        let hint = nearestName(to: pattern.text, in: modelKeys).map {
+          ", nearest is '\($0.escapedForDisplay())'"
+        }
         throw LaminaError(
           .weights,
-          "no parameter matches '\(pattern.text.escapedForDisplay())', which is to be reinitialised\(hint ?? "")")
+          "no parameter matches '\(pattern.text.escapedForDisplay())', which is to be reinitialised\(hint ?? "")"
+        )
       }
       report.reinitialised += matching
     }
@@ -128,7 +131,8 @@ private struct WeightLoader {
         guard shape == wanted.shape, spec.type == wanted.type || converts else {
           let found = shape == spec.shape ? "\(spec)" : "\(spec), changed to \(shape)"
           report.mismatched.append(
-            LoadReport.Mismatch(key: key, source: name, problem: "expected \(wanted), found \(found)"))
+            LoadReport.Mismatch(
+              key: key, source: name, problem: "expected \(wanted), found \(found)"))
           continue
         }
         plans.append((key, name, shape, transform))
@@ -144,7 +148,9 @@ private struct WeightLoader {
     var result: [String: Tensor] = [:]
     for plan in plans {
       var tensor = try source.tensor(plan.source, limits: options.limits)
-      if let transform = plan.transform { tensor = try transform.apply(to: tensor, shape: plan.shape) }
+      if let transform = plan.transform {
+        tensor = try transform.apply(to: tensor, shape: plan.shape)
+      }
       if expected[plan.key]?.type == .float32 {
         tensor = try withErrorPath("\(source.provenance): \(plan.source.escapedForDisplay())") {
           try tensor.convertedToFloat32()
@@ -159,7 +165,9 @@ private struct WeightLoader {
   func nothingMatched() -> LaminaError {
     let modelKeys = expected.keys.sorted()
     let hints = unmatched.prefix(3).map { name in
-      let nearest = nearestName(to: name.target, in: modelKeys).map { ", nearest is '\($0.escapedForDisplay())'" }
+      let nearest = nearestName(to: name.target, in: modelKeys).map {
+        ", nearest is '\($0.escapedForDisplay())'"
+      }
       return "'\(name.source.escapedForDisplay())'\(nearest ?? " is like no parameter")"
     }
     let examples = modelKeys.prefix(3).map { "'\($0.escapedForDisplay())'" }.joined(separator: ", ")

@@ -69,7 +69,9 @@ public enum ModelFile {
         path: "\(name): lamina.format")
     }
     func json(_ key: String) throws -> JSON? {
-      try file.metadata(key).map { try JSON.parse(text: $0, path: "\(name): \(key)", limits: limits) }
+      try file.metadata(key).map {
+        try JSON.parse(text: $0, path: "\(name): \(key)", limits: limits)
+      }
     }
     let graphPath = "\(name): lamina.graph"
     let graph = try Graph(
@@ -122,7 +124,8 @@ public enum ModelFile {
     for slot in try graph.parameterSlots(parameters: parameters) {
       guard case .tensor(let key) = slot.binding else { continue }
       unused.remove(key)
-      if slot.spec.spec.type == .float32, let tensor = parameters[key], tensor.type.isFloatingPoint {
+      if slot.spec.spec.type == .float32, let tensor = parameters[key], tensor.type.isFloatingPoint
+      {
         parameters[key] = try withErrorPath("\(name): \(key.escapedForDisplay())") {
           try tensor.convertedToFloat32()
         }
@@ -164,7 +167,9 @@ public enum ModelFile {
     }
     if let kind = metadata.outputKind { result.append(("lamina.output", kind.rawValue)) }
     if !metadata.provenance.isEmpty {
-      let members = metadata.provenance.sorted { $0.key < $1.key }.map { JSON.Member($0.key, .string($0.value)) }
+      let members = metadata.provenance.sorted { $0.key < $1.key }.map {
+        JSON.Member($0.key, .string($0.value))
+      }
       result.append(("lamina.provenance", JSON.object(members).text()))
     }
     return result

@@ -132,12 +132,15 @@ public struct SafeTensors: TensorSource {
     let (bits, overflow) = shape.count.multipliedReportingOverflow(by: bitCount)
     guard !overflow, bits % 8 == 0, bits / 8 == end - begin else {
       throw object.failure(
-        "data_offsets", "expected \(overflow ? 0 : bits / 8) bytes for \(type) \(shape), found \(end - begin)")
+        "data_offsets",
+        "expected \(overflow ? 0 : bits / 8) bytes for \(type) \(shape), found \(end - begin)")
     }
     return Entry(type: type, shape: shape, range: begin..<end)
   }
 
-  private static func checkCoverage(_ entries: [String: Entry], dataCount: Int, source: ByteSource) throws {
+  private static func checkCoverage(_ entries: [String: Entry], dataCount: Int, source: ByteSource)
+    throws
+  {
     let sorted = entries.sorted {
       ($0.value.range.lowerBound, $0.value.range.upperBound, $0.key)
         < ($1.value.range.lowerBound, $1.value.range.upperBound, $1.key)

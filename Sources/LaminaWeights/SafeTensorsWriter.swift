@@ -68,7 +68,8 @@ extension SafeTensors {
     text.append(contentsOf: repeatElement(0x20, count: (8 - text.count % 8) % 8))
     guard text.count <= maximumHeaderByteCount else {
       throw LaminaError(
-        .argument, "expected a header of at most \(maximumHeaderByteCount) bytes, found \(text.count)")
+        .argument,
+        "expected a header of at most \(maximumHeaderByteCount) bytes, found \(text.count)")
     }
     let length = withUnsafeBytes(of: UInt64(text.count).littleEndian) { Array($0) }
     return length + text

@@ -32,7 +32,8 @@ extension TensorSource {
 
   /// The error for a name that the file has not.
   func unknownKey(_ key: String) -> LaminaError {
-    let hint = nearestName(to: key, in: keys).map { ", nearest is '\($0.escapedForDisplay())'" } ?? ""
+    let hint =
+      nearestName(to: key, in: keys).map { ", nearest is '\($0.escapedForDisplay())'" } ?? ""
     return LaminaError(
       .notFound, "no tensor named '\(key.escapedForDisplay())'\(hint)", path: provenance)
   }
@@ -79,12 +80,16 @@ public func openTensorSource(
 }
 
 /// Opens a weight file from a caller's descriptor, of which it takes a copy.
-public func openTensorSource(descriptor: Int32, limits: Limits = Limits()) throws -> any TensorSource {
+public func openTensorSource(descriptor: Int32, limits: Limits = Limits()) throws
+  -> any TensorSource
+{
   try openTensorSource(ByteSource(descriptor: descriptor, limits: limits), limits: limits)
 }
 
 /// Opens a weight file.
-public func openTensorSource(_ source: ByteSource, limits: Limits = Limits()) throws -> any TensorSource {
+public func openTensorSource(_ source: ByteSource, limits: Limits = Limits()) throws
+  -> any TensorSource
+{
   switch try WeightFormat(source) {
   case .safeTensors: return try SafeTensors(source, limits: limits)
   case .zip, .pickle: return try PyTorchFile(source, limits: limits)

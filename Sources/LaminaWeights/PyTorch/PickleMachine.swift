@@ -234,7 +234,9 @@ struct PickleMachine {
   }
 
   private mutating func pushMemo(_ index: UInt32) throws {
-    guard let value = memo[index] else { throw failure("\(opcodeName) finds nothing under \(index)") }
+    guard let value = memo[index] else {
+      throw failure("\(opcodeName) finds nothing under \(index)")
+    }
     try push(value)
   }
 
@@ -358,7 +360,8 @@ struct PickleMachine {
       // The attribute `_metadata` of a state dict holds versions of modules, which nothing here reads.
       let state = try pop()
       guard case .dictionary = try top() else {
-        throw failure("BUILD sets the state of \(try top().typeName), expected a dictionary", .unsupported)
+        throw failure(
+          "BUILD sets the state of \(try top().typeName), expected a dictionary", .unsupported)
       }
       guard case .dictionary = state else {
         throw failure("BUILD expects a dictionary, found \(state.typeName)")
@@ -481,7 +484,8 @@ struct PickleMachine {
     }
     if parts.count == 6 {
       guard case .none = parts[5] else {
-        throw failure("views of storages are not supported: save again with a later PyTorch", .unsupported)
+        throw failure(
+          "views of storages are not supported: save again with a later PyTorch", .unsupported)
       }
     }
     let storage = PickleStorage(key: key, type: type, count: Int(count64))
@@ -517,12 +521,14 @@ struct PickleMachine {
   /// `(storage, offset, size, stride, …)`; what follows concerns gradients.
   private mutating func pushTensor(_ arguments: [PickleValue], counts: ClosedRange<Int>) throws {
     guard counts.contains(arguments.count) else {
-      throw failure("expected \(counts.lowerBound) arguments for a tensor, found \(arguments.count)")
+      throw failure(
+        "expected \(counts.lowerBound) arguments for a tensor, found \(arguments.count)")
     }
     guard case .storage(let storage) = arguments[0] else {
       throw failure("expected a tensor's storage, found \(arguments[0].typeName)")
     }
-    guard case .int(let offset64) = arguments[1], offset64 >= 0, offset64 <= Shape.maximumCount else {
+    guard case .int(let offset64) = arguments[1], offset64 >= 0, offset64 <= Shape.maximumCount
+    else {
       throw failure("expected a tensor's offset in 0...2^40")
     }
     let dimensions = try numbers(arguments[2], "a tensor's size")
@@ -544,7 +550,9 @@ struct PickleMachine {
     }
     let available = result.storages[storage].count
     guard !overflow, shape.count == 0 || last < available else {
-      throw failure("a tensor of size \(shape) and stride \(strides) reaches beyond its storage of \(available)")
+      throw failure(
+        "a tensor of size \(shape) and stride \(strides) reaches beyond its storage of \(available)"
+      )
     }
     result.tensors.append(
       PickleTensor(storage: storage, offset: Int(offset64), shape: shape, strides: strides))

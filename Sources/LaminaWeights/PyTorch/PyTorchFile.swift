@@ -45,7 +45,8 @@ public final class PyTorchFile: TensorSource {
     let head = try source.bytes(0..<min(source.byteCount, 4))
     let content =
       try head.starts(with: [0x50, 0x4B])
-      ? PyTorchFile.readArchive(source, limits: limits) : PyTorchFile.readLegacy(source, limits: limits)
+      ? PyTorchFile.readArchive(source, limits: limits)
+      : PyTorchFile.readLegacy(source, limits: limits)
     let pickle = content.pickle
     let (name, members) = try PyTorchFile.stateDictionary(pickle, path: source.name)
     var keys: [String] = []
@@ -99,7 +100,9 @@ public final class PyTorchFile: TensorSource {
         return (name, members)
       }
     }
-    let names = top.prefix(16).map { "'\((pickle.text($0.key) ?? $0.key.typeName).escapedForDisplay())'" }
+    let names = top.prefix(16).map {
+      "'\((pickle.text($0.key) ?? $0.key.typeName).escapedForDisplay())'"
+    }
     throw LaminaError(
       .unsupported,
       "expected a dictionary of tensors, or one under \(stateDictionaryNames.joined(separator: ", ")); found \(names.isEmpty ? "an empty one" : names.joined(separator: ", "))",
@@ -127,7 +130,8 @@ public final class PyTorchFile: TensorSource {
     let prefix = String(entry.name.dropLast("data.pkl".count))
     if let order = archive[prefix + "byteorder"] {
       guard order.count <= 16 else {
-        throw LaminaError(.format, "expected a byte order, found \(order.count) bytes", path: source.name)
+        throw LaminaError(
+          .format, "expected a byte order, found \(order.count) bytes", path: source.name)
       }
       let text = String(decoding: try archive.bytes(order), as: UTF8.self)
       guard text == "little" else {
@@ -144,13 +148,15 @@ public final class PyTorchFile: TensorSource {
     }
     let records = try pickle.storages.map { storage -> StorageRecord in
       guard let type = storage.type else { return .absent }
-      let path = "\(source.name): \(prefix.escapedForDisplay())data/\(storage.key.escapedForDisplay())"
+      let path =
+        "\(source.name): \(prefix.escapedForDisplay())data/\(storage.key.escapedForDisplay())"
       guard let record = archive["\(prefix)data/\(storage.key)"] else {
         throw LaminaError(.format, "expected an entry of that name, found none", path: path)
       }
       guard record.count == storage.count * type.byteCount else {
         throw LaminaError(
-          .format, "expected \(storage.count * type.byteCount) bytes, found \(record.count)", path: path)
+          .format, "expected \(storage.count * type.byteCount) bytes, found \(record.count)",
+          path: path)
       }
       return .entry(record)
     }
@@ -178,20 +184,25 @@ public final class PyTorchFile: TensorSource {
       do {
         return try readLegacy(
           source, try source.bytes(0..<windowCount), limits: limits)
-      } catch let error as LaminaError where windowCount < source.byteCount && error.code == .format {
+      } catch let error as LaminaError where windowCount < source.byteCount && error.code == .format
+      {
         windowCount = min(source.byteCount, windowCount * 8)
       }
     }
   }
 
-  private static func readLegacy(_ source: ByteSource, _ bytes: [UInt8], limits: Limits) throws -> Content {
+  private static func readLegacy(_ source: ByteSource, _ bytes: [UInt8], limits: Limits) throws
+    -> Content
+  {
     var reader = try ByteReader(bytes, range: legacyMagic.count..<bytes.count, path: source.name)
     let version = try PickleMachine.run(&reader, limits: limits)
     guard case .int(1001) = version.root else {
-      throw LaminaError(.unsupported, "expected protocol version 1001 of torch.save", path: source.name)
+      throw LaminaError(
+        .unsupported, "expected protocol version 1001 of torch.save", path: source.name)
     }
     let system = try PickleMachine.run(&reader, limits: limits)
-    let order = system.dictionary(system.root)?.first { system.text($0.key) == "little_endian" }?.value
+    let order = system.dictionary(system.root)?.first { system.text($0.key) == "little_endian" }?
+      .value
     guard case .bool(true) = order else {
       throw LaminaError(.unsupported, "expected little-endian storages", path: source.name)
     }
@@ -201,13 +212,15 @@ public final class PyTorchFile: TensorSource {
       throw reader.failure("expected a list of storage keys, found \(names.root.typeName)")
     }
     let indices = Dictionary(
-      pickle.storages.enumerated().map { ($0.element.key, $0.offset) }, uniquingKeysWith: { first, _ in first })
+      pickle.storages.enumerated().map { ($0.element.key, $0.offset) },
+      uniquingKeysWith: { first, _ in first })
     var records = [StorageRecord](repeating: .absent, count: pickle.storages.count)
     var found = [Bool](repeating: false, count: pickle.storages.count)
     var position = reader.offset
     for key in names.sequences[index] {
       guard let name = names.text(key), let index = indices[name] else {
-        throw source.failure("expected the key of a storage in use, found \(key.typeName)", at: position)
+        throw source.failure(
+          "expected the key of a storage in use, found \(key.typeName)", at: position)
       }
       guard !found[index] else {
         throw source.failure("storage '\(name.escapedForDisplay())' is listed twice", at: position)
@@ -219,7 +232,8 @@ public final class PyTorchFile: TensorSource {
           path: source.name)
       }
       guard position <= source.byteCount - 8 else {
-        throw source.failure("expected the size of storage '\(name.escapedForDisplay())'", at: position)
+        throw source.failure(
+          "expected the size of storage '\(name.escapedForDisplay())'", at: position)
       }
       var count = Int64(0)
       try withUnsafeMutableBytes(of: &count) { try source.read(at: position, into: $0) }
@@ -240,10 +254,12 @@ public final class PyTorchFile: TensorSource {
     }
     if let missing = found.firstIndex(of: false) {
       throw source.failure(
-        "storage '\(pickle.storages[missing].key.escapedForDisplay())' is not in the file", at: position)
+        "storage '\(pickle.storages[missing].key.escapedForDisplay())' is not in the file",
+        at: position)
     }
     guard position == source.byteCount else {
-      throw source.failure("expected the end, found \(source.byteCount - position) bytes", at: position)
+      throw source.failure(
+        "expected the end, found \(source.byteCount - position) bytes", at: position)
     }
     return Content(pickle: pickle, records: records, archive: nil, container: "PyTorch legacy")
   }
@@ -277,7 +293,8 @@ public final class PyTorchFile: TensorSource {
         path: path)
     }
     guard !target.isEmpty else { return }
-    let isWhole = tensor.offset == 0 && tensor.isContiguous
+    let isWhole =
+      tensor.offset == 0 && tensor.isContiguous
       && tensor.shape.count == storages[tensor.storage].count
     if isWhole {
       try readStorage(tensor.storage, into: target)
@@ -289,12 +306,15 @@ public final class PyTorchFile: TensorSource {
           let bytes = try [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
             try readStorage(
               tensor.storage,
-              into: UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: buffer[..<count])))
+              into: UnsafeMutableRawBufferPointer(
+                UnsafeMutableBufferPointer(rebasing: buffer[..<count])))
             filled = count
           }
           last = (tensor.storage, bytes)
         }
-        last?.bytes.withUnsafeBytes { tensor.gather(from: $0, elementBytes: type.byteCount, into: target) }
+        last?.bytes.withUnsafeBytes {
+          tensor.gather(from: $0, elementBytes: type.byteCount, into: target)
+        }
       }
     }
     if type == .bool, !target.allSatisfy({ $0 <= 1 }) {
@@ -324,7 +344,8 @@ extension PickleTensor {
 
   /// Copies the elements that the view shows, row by row; the bounds were checked when it was built.
   func gather(
-    from storage: UnsafeRawBufferPointer, elementBytes: Int, into target: UnsafeMutableRawBufferPointer
+    from storage: UnsafeRawBufferPointer, elementBytes: Int,
+    into target: UnsafeMutableRawBufferPointer
   ) {
     guard let source = storage.baseAddress, let target = target.baseAddress else { return }
     let rowCount = shape.rank == 0 ? 1 : shape[shape.rank - 1]

@@ -11,7 +11,8 @@ enum Deflate {
   ) throws {
     var stream = z_stream()
     // Negative window bits: no zlib header.
-    guard inflateInit2_(&stream, -15, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
+    guard inflateInit2_(&stream, -15, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK
+    else {
       throw LaminaError(.limit, "no memory to inflate", path: path)
     }
     defer { inflateEnd(&stream) }
@@ -30,7 +31,8 @@ enum Deflate {
           stream.next_in = input.baseAddress.map { $0 + read }
           stream.avail_in = UInt32(inputCount)
           stream.next_out =
-            isFull ? spare : target.baseAddress.map { ($0 + written).assumingMemoryBound(to: UInt8.self) }
+            isFull
+            ? spare : target.baseAddress.map { ($0 + written).assumingMemoryBound(to: UInt8.self) }
           stream.avail_out = UInt32(outputCount)
           result = CZlib.inflate(&stream, Z_NO_FLUSH)
           let consumed = inputCount - Int(stream.avail_in)
@@ -53,6 +55,7 @@ enum Deflate {
   /// CRC-32 of ISO 3309, as in zip and PNG.
   static func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
     UInt32(
-      truncatingIfNeeded: crc32_z(0, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count))
+      truncatingIfNeeded: crc32_z(
+        0, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count))
   }
 }

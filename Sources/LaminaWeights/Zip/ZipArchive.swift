@@ -46,7 +46,8 @@ struct ZipArchive: Sendable {
       guard indices.updateValue(entries.count, forKey: record.name) == nil else {
         throw reader.failure("two entries are named '\(record.name.escapedForDisplay())'")
       }
-      let (entry, extent) = try ZipArchive.locate(record, in: source, before: directory.range.lowerBound)
+      let (entry, extent) = try ZipArchive.locate(
+        record, in: source, before: directory.range.lowerBound)
       entries.append(entry)
       extents.append(extent)
     }
@@ -54,7 +55,8 @@ struct ZipArchive: Sendable {
       throw reader.failure("expected the end of the directory, found \(reader.remaining) bytes")
     }
     let order = extents.indices.sorted { extents[$0].lowerBound < extents[$1].lowerBound }
-    for (a, b) in zip(order, order.dropFirst()) where extents[a].upperBound > extents[b].lowerBound {
+    for (a, b) in zip(order, order.dropFirst()) where extents[a].upperBound > extents[b].lowerBound
+    {
       throw source.failure(
         "entries '\(entries[a].name.escapedForDisplay())' and '\(entries[b].name.escapedForDisplay())' overlap",
         at: extents[b].lowerBound)
@@ -91,7 +93,9 @@ struct ZipArchive: Sendable {
   func bytes(_ entry: Entry) throws -> [UInt8] {
     try [UInt8](unsafeUninitializedCapacity: entry.count) { buffer, count in
       try read(
-        entry, into: UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: buffer[..<entry.count])))
+        entry,
+        into: UnsafeMutableRawBufferPointer(
+          UnsafeMutableBufferPointer(rebasing: buffer[..<entry.count])))
       count = entry.count
     }
   }
@@ -119,7 +123,8 @@ struct ZipArchive: Sendable {
         position -= 1
       }
       guard let end = found.first else {
-        throw source.failure("expected the end record of a zip archive, found none", at: source.byteCount)
+        throw source.failure(
+          "expected the end record of a zip archive, found none", at: source.byteCount)
       }
       guard found.count == 1 else {
         throw source.failure("expected one end record, found \(found.count)", at: tailStart + end)
@@ -145,7 +150,8 @@ struct ZipArchive: Sendable {
         isSplit = zip64.isSplit
       }
       guard !isSplit else {
-        throw LaminaError(.unsupported, "archives of several disks are not supported", path: source.name)
+        throw LaminaError(
+          .unsupported, "archives of several disks are not supported", path: source.name)
       }
       let (sum, overflow) = offset.addingReportingOverflow(size)
       guard !overflow, sum == UInt64(directoryEnd), let start = Int(exactly: offset) else {
@@ -179,7 +185,8 @@ struct ZipArchive: Sendable {
       let offset = try locator.integer(UInt64.self)
       let diskCount = try locator.integer(UInt32.self)
       guard let start = Int(exactly: offset), start <= endRecord - 20 - 56 else {
-        throw source.failure("expected the zip64 end record before the locator, found \(offset)", at: endRecord - 20)
+        throw source.failure(
+          "expected the zip64 end record before the locator, found \(offset)", at: endRecord - 20)
       }
       var reader = try ByteReader(
         source.bytes(start..<start + 56), path: "\(source.name) zip64 end record")
@@ -244,7 +251,9 @@ struct ZipArchive: Sendable {
   }
 
   /// The 64-bit numbers of the zip64 extra field; empty when there is none.
-  private static func zip64Numbers(_ bytes: [UInt8], _ range: Range<Int>, path: String) throws -> [UInt64] {
+  private static func zip64Numbers(_ bytes: [UInt8], _ range: Range<Int>, path: String) throws
+    -> [UInt64]
+  {
     var reader = try ByteReader(Array(bytes[range]), path: "\(path) extra field")
     var numbers: [UInt64] = []
     while reader.remaining >= 4 {
@@ -261,7 +270,8 @@ struct ZipArchive: Sendable {
   private static func checkName(_ name: String, _ reader: ByteReader, _ start: Int) throws {
     let isBad =
       name.isEmpty || name.utf8.count > 4096 || name.hasPrefix("/") || name.contains("\\")
-      || name.utf8.contains(0) || name.split(separator: "/", omittingEmptySubsequences: false).contains("..")
+      || name.utf8.contains(0)
+      || name.split(separator: "/", omittingEmptySubsequences: false).contains("..")
     guard !isBad else {
       throw reader.failure("entry name '\(name.escapedForDisplay())' leaves the archive", at: start)
     }
@@ -303,14 +313,16 @@ struct ZipArchive: Sendable {
     let name = try source.bytes(start + 30..<start + 30 + nameCount)
     guard name.elementsEqual(record.name.utf8) else {
       throw failure(
-        "the local header has another name: '\(String(decoding: name, as: UTF8.self).escapedForDisplay())'")
+        "the local header has another name: '\(String(decoding: name, as: UTF8.self).escapedForDisplay())'"
+      )
     }
     // With bit 3, sizes and checksum stand behind the data and the local ones may be zero.
     let isStreamed = flags & 8 != 0
     func agrees(_ local: UInt32, _ central: UInt64) -> Bool {
       local == .max || UInt64(local) == central || (isStreamed && local == 0)
     }
-    guard flags & 0x2041 == 0, method == record.method, agrees(compressed32, record.compressedCount),
+    guard flags & 0x2041 == 0, method == record.method,
+      agrees(compressed32, record.compressedCount),
       agrees(count32, record.count), agrees(checksum, UInt64(record.checksum))
     else { throw failure("the local header differs from the central directory") }
     if method == 0 {
