@@ -172,3 +172,10 @@ extension Tensor {
     return result
   }
 }
+
+extension KeyMap {
+  /// A map that applies patterns in order, as a catalog entry states them.
+  public init(renames: [(pattern: String, replacement: String)]) {
+    self.init(rules: renames.map { .pattern(KeyPattern($0.pattern), KeyPattern($0.replacement)) })
+  }
+}
