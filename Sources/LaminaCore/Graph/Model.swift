@@ -32,13 +32,16 @@ public struct Model: Sendable {
 
   /// A model.
   ///
+  /// - Parameter checkingShapes: off for graphs whose shapes follow from input values, such as a `shape`
+  ///   input; they are checked when a session runs.
   /// - Throws: `weights` listing every tensor that is missing or of a wrong shape; `graph` and `shape` when
   ///   the graph does not fit its inputs' default shapes.
   public init(
     graph: Graph, parameters: [String: Tensor], metadata: ModelMetadata = ModelMetadata(),
-    registry: LayerRegistry
+    registry: LayerRegistry, checkingShapes: Bool = true
   ) throws {
     self.init(unchecked: graph, parameters, metadata, registry)
+    guard checkingShapes else { return }
     var problems: [LaminaError] = []
     for slot in try graph.parameterSlots(parameters: parameters) {
       guard case .tensor(let key) = slot.binding else { continue }
