@@ -28,16 +28,20 @@ public struct Model: Sendable {
   public let metadata: ModelMetadata
   /// The kinds and rewrites it was made with.
   public let registry: LayerRegistry
+  let plans = PlanCache()
 
   /// A model.
   ///
+  /// - Parameter checkingShapes: off for graphs whose shapes follow from input values, such as a `shape`
+  ///   input; they are checked when a session runs.
   /// - Throws: `weights` listing every tensor that is missing or of a wrong shape; `graph` and `shape` when
   ///   the graph does not fit its inputs' default shapes.
   public init(
     graph: Graph, parameters: [String: Tensor], metadata: ModelMetadata = ModelMetadata(),
-    registry: LayerRegistry
+    registry: LayerRegistry, checkingShapes: Bool = true
   ) throws {
     self.init(unchecked: graph, parameters, metadata, registry)
+    guard checkingShapes else { return }
     var problems: [LaminaError] = []
     for slot in try graph.parameterSlots(parameters: parameters) {
       guard case .tensor(let key) = slot.binding else { continue }
@@ -143,10 +147,18 @@ extension Graph {
     }
   }
 
+  /// Nodes with more elements of output are not folded while shapes are inferred.
+  static let defaultFoldingLimit = 4096
+
   /// Infers the shape and type of every value, and the values that follow from shapes and constants alone.
   ///
+  /// - Parameter foldingLimit: most elements of a value to compute.
   /// - Throws: the layer's error with the node's path.
-  public func inferSpecs(inputs: [TensorSpec], parameters: [String: Tensor]) throws -> Inference {
+  public func inferSpecs(
+    inputs: [TensorSpec], parameters: [String: Tensor], foldingLimit: Int? = nil
+  ) throws -> Inference {
+    let foldingLimit = foldingLimit ?? Graph.defaultFoldingLimit
+    let pool = ThreadPool(threads: 1)
     guard inputs.count == self.inputs.count else {
       throw LaminaError(.argument, "expected \(self.inputs.count) inputs, found \(inputs.count)")
     }
@@ -180,10 +192,24 @@ extension Graph {
         for name in node.bindings.keys.sorted() where !wanted.contains(where: { $0.name == name }) {
           throw LaminaError(.graph, "no parameter is named '\(name.escapedForDisplay())'")
         }
-        let results = try node.layer.outputs(for: specs)
+        var results = try node.layer.outputs(for: specs)
         guard results.count == node.outputs.count else {
           throw LaminaError(
             .internal, "expected \(node.outputs.count) output specs, found \(results.count)")
+        }
+        let constants = specs.compactMap(\.value)
+        let weights = wanted.compactMap(\.spec.value)
+        if constants.count == specs.count, weights.count == wanted.count,
+          results.contains(where: { $0.value == nil }),
+          results.allSatisfy({ $0.shape.count <= foldingLimit })
+        {
+          if node.definition.outputMemory == .aliasesInput, results.count == 1 {
+            results[0].value = try constants[0].reshaped(results[0].shape)
+          } else {
+            let computed = try evaluate(
+              node.layer, inputs: constants, parameters: weights, outputs: results, pool: pool)
+            for index in results.indices { results[index].value = computed[index] }
+          }
         }
         for (value, spec) in zip(node.outputs, results) { values[value.index] = spec }
         parameterSpecs.append(wanted)

@@ -15,6 +15,11 @@ extern "C" {
 #include "lk_pooling.h"
 #include "lk_threads.h"
 
+#include "lk_gemm.h"
+
+#include "lk_conv.h"
+#include "lk_probe.h"
+
 #ifdef __cplusplus
 }
 #endif
