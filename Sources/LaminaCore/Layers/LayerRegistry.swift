@@ -84,6 +84,15 @@ public struct LayerRegistry: Sendable {
     rewrites.append(rewrite)
   }
 
+  /// Adds a rewrite, or puts it in place of the one of its name.
+  public mutating func replace(rewrite: any GraphRewrite) {
+    if let index = rewrites.firstIndex(where: { $0.name == rewrite.name }) {
+      rewrites[index] = rewrite
+    } else {
+      rewrites.append(rewrite)
+    }
+  }
+
   /// All kinds, sorted.
   public var kinds: [LayerKind] { definitions.keys.sorted() }
 
