@@ -1,12 +1,12 @@
 import LaminaCore
 
 extension Preprocessing {
-  /// The input made of one picture, with a batch axis of 1.
+  /// The input made of one picture, `float32 [1, channels, height, width]`.
   ///
   /// - Throws: `argument` when a field or a size is impossible, `limit` when there is no memory.
   public func apply(to image: Image) throws -> Tensor {
     try validate()
-    let tensor = try Tensor(uninitialized: inputShape())
+    let tensor = try Tensor(uninitialized: inputShape(width: image.width, height: image.height))
     try tensor.withMutableBytes { bytes in
       guard let base = bytes.baseAddress else { return }
       try apply(to: image, into: MutableTensorView(tensor.shape, .float32, base))
@@ -14,8 +14,8 @@ extension Preprocessing {
     return tensor
   }
 
-  /// Writes the input made of one picture into `target`: `float32`, of the shape `inputShape()` with or
-  /// without its batch axis.
+  /// Writes the input made of one picture into `target`: `float32`, of the shape `inputShape(width:height:)`
+  /// with or without its batch axis.
   ///
   /// - Throws: as `apply(to:)`; `shape` when `target` has another shape or type. Nothing is written then.
   public func apply(to image: Image, into target: MutableTensorView) throws {
@@ -31,9 +31,26 @@ extension Preprocessing {
     try apply(to: PixelView(pixels, width: width, height: height), into: target)
   }
 
+  /// Shape of the input made of a picture of this size: `[1, channels, height, width]`.
+  ///
+  /// - Throws: `argument` when a size is impossible.
+  public func inputShape(width: Int, height: Int) throws -> Shape {
+    let size = try centerCrop ?? resizedSize(width: width, height: height)
+    return try Shape([1, channelCount, size.height, size.width])
+  }
+
+  private func resizedSize(width: Int, height: Int) throws -> Size {
+    switch resize {
+    case .none: Size(height: height, width: width)
+    case .exact(let height, let width), .cover(let height, let width):
+      Size(height: height, width: width)
+    case .shorterSide(let side): try Geometry.shorterSide(side, width: width, height: height)
+    }
+  }
+
   private func apply(to picture: PixelView, into target: MutableTensorView) throws {
     try validate()
-    let shape = try inputShape()
+    let shape = try inputShape(width: picture.width, height: picture.height)
     guard target.type == .float32,
       target.shape == shape || target.shape.dimensions == Array(shape.dimensions.dropFirst())
     else {
@@ -47,44 +64,30 @@ extension Preprocessing {
 
   private func resizedAndCropped(_ picture: PixelView) throws -> Image {
     var source = picture
-    var size = Size(height: picture.height, width: picture.width)
-    switch resize.mode {
-    case .none: break
-    case .exact: size = inputSize
-    case .shorterSide(let side):
-      size = try Geometry.shorterSide(side, width: picture.width, height: picture.height)
-    case .cropToAspectRatio:
+    let size = try resizedSize(width: picture.width, height: picture.height)
+    if case .cover = resize {
       source = picture.cropped(
-        to: Geometry.aspectCrop(to: inputSize, width: picture.width, height: picture.height))
-      size = inputSize
+        to: Geometry.aspectCrop(to: size, width: picture.width, height: picture.height))
     }
-    guard crop == .center || size == inputSize else {
-      throw LaminaError(
-        .argument,
-        "expected a resized picture of \(inputSize.width) x \(inputSize.height) pixels, "
-          + "found \(size.width) x \(size.height)")
-    }
-    let window = try Geometry.center(inputSize, in: size)
-    return try Resampling(
-      size: size, interpolation: resize.interpolation, antialias: resize.antialias
-    ).apply(to: source, window: window)
+    let window = try Geometry.center(centerCrop ?? size, in: size)
+    return try Resampling(size: size, interpolation: interpolation, antialias: antialias)
+      .apply(to: source, window: window)
   }
 
   private func write(_ image: Image, to target: UnsafeMutablePointer<Float>) {
-    let tables = (0..<channels.count).map { channel in
-      (0...255).map { Float(value(of: UInt8($0), channel: channel)) }
+    let tables = (0..<channelCount).map { channel in
+      (0...255).map { value(of: UInt8($0), channel: channel) }
     }
     let count = image.width * image.height
-    let step = layout == .nchw ? 1 : channels.count
     let source = image.view.base
     for (channel, table) in tables.enumerated() {
-      let first = target + (layout == .nchw ? channel * count : channel)
+      let first = target + channel * count
       table.withUnsafeBufferPointer { table in
-        if channels == .gray {
+        if channelOrder == .gray {
           for i in 0..<count { first[i] = table[Int(Preprocessing.luma(source + 3 * i))] }
         } else {
-          let bytes = source + (channels == .rgb ? channel : 2 - channel)
-          for i in 0..<count { first[step * i] = table[Int(bytes[3 * i])] }
+          let bytes = source + (channelOrder == .rgb ? channel : 2 - channel)
+          for i in 0..<count { first[i] = table[Int(bytes[3 * i])] }
         }
       }
     }

@@ -1,9 +1,35 @@
-/// How a picture becomes the input of a model: data that is stored with the model's weights.
+/// How a picture becomes a model's input: resize → crop → reorder channels → `(x · scale − mean) / std`.
 ///
-/// `input[c, y, x] = (scale · picture[y, x, c] − mean[c]) / std[c]`, where `picture` holds bytes 0 … 255,
-/// resized and cropped to `inputSize`, and `c` counts in the order of `channels`.
+/// Stored with the model, so that every caller, in any language, hands over a picture and gets the right
+/// input. `LaminaImages` applies it.
 public struct Preprocessing: Sendable, Hashable {
-  /// Height and width in pixels.
+  /// How the picture gets its size before cropping.
+  public enum Resize: Sendable, Hashable {
+    /// Keep the size.
+    case none
+    /// Scale so that the shorter side has this many pixels, the aspect kept (torchvision's `Resize(n)`).
+    case shorterSide(Int)
+    /// Scale to exactly height × width, the aspect not kept.
+    case exact(height: Int, width: Int)
+    /// Scale so that the picture covers height × width, then cut the middle (Keras'
+    /// `crop_to_aspect_ratio`).
+    case cover(height: Int, width: Int)
+  }
+
+  /// The resampling filter; all but `nearest` average over the source area when they shrink, unless
+  /// `antialias` is off.
+  public enum Interpolation: String, Sendable, CaseIterable {
+    case nearest, bilinear, bicubic, box, lanczos
+  }
+
+  /// The order of the channels in the input.
+  public enum ChannelOrder: String, Sendable, CaseIterable {
+    case rgb, bgr
+    /// One channel, ITU-R 601 luma as in Pillow's mode `L`.
+    case gray
+  }
+
+  /// A size in pixels.
   public struct Size: Sendable, Hashable {
     /// Rows.
     public var height: Int
@@ -15,355 +41,237 @@ public struct Preprocessing: Sendable, Hashable {
       self.height = height
       self.width = width
     }
-
-    /// A square.
-    public init(_ side: Int) { self.init(height: side, width: side) }
   }
 
-  /// Which size a picture is resized to.
-  public enum ResizeMode: Sendable, Hashable {
-    /// It keeps its own size.
-    case none
-    /// To `inputSize`, whatever that does to the aspect ratio.
-    case exact
-    /// So that its shorter side becomes this long and the aspect ratio stays (torchvision's `Resize(Int)`).
-    case shorterSide(Int)
-    /// To `inputSize`, after a centre crop to the aspect ratio of `inputSize` (Keras'
-    /// `crop_to_aspect_ratio=True`).
-    case cropToAspectRatio
-  }
-
-  /// The filter of a resize. Bicubic has a = −0.5, Lanczos three lobes, as in Pillow.
-  public enum Interpolation: String, Sendable, Hashable, CaseIterable {
-    case nearest, box, bilinear, bicubic, lanczos
-  }
-
-  /// Size rule and filter of the resize.
-  public struct Resize: Sendable, Hashable {
-    /// The size rule.
-    public var mode: ResizeMode
-    /// The filter.
-    public var interpolation: Interpolation
-    /// Widens the filter by the factor of a reduction, as Pillow does and OpenCV does not.
-    public var antialias: Bool
-
-    /// A rule and a filter.
-    public init(
-      _ mode: ResizeMode, _ interpolation: Interpolation = .bilinear, antialias: Bool = true
-    ) {
-      self.mode = mode
-      self.interpolation = interpolation
-      self.antialias = antialias
-    }
-  }
-
-  /// What is cut out after the resize.
-  public enum Crop: String, Sendable, Hashable, CaseIterable {
-    /// Nothing: the resized picture must have the size `inputSize`.
-    case none
-    /// `inputSize` in the middle, by torchvision's rounding.
-    case center
-  }
-
-  /// The channels of the input, in their order. Grey is ITU-R 601 luma, as Pillow's mode `L`.
-  public enum Channels: String, Sendable, Hashable, CaseIterable {
-    case rgb, bgr, gray
-
-    /// 1 or 3.
-    public var count: Int { self == .gray ? 1 : 3 }
-  }
-
-  /// The order of the input's axes.
-  public enum Layout: String, Sendable, Hashable, CaseIterable {
-    /// `[batch, channels, height, width]`.
-    case nchw
-    /// `[batch, height, width, channels]`.
-    case nhwc
-  }
-
-  /// Height and width of the input.
-  public var inputSize: Size
-  /// The resize.
+  /// The first step.
   public var resize: Resize
-  /// The crop after the resize.
-  public var crop: Crop
-  /// The channels.
-  public var channels: Channels
-  /// The order of the axes.
-  public var layout: Layout
-  /// What a byte is multiplied with.
-  public var scale: Double
-  /// What is subtracted then, one number a channel.
-  public var mean: [Double]
-  /// What is divided by then, one number a channel.
-  public var std: [Double]
+  /// The filter of the resize.
+  public var interpolation: Interpolation
+  /// Whether shrinking averages over the source area, as Pillow does.
+  public var antialias: Bool
+  /// Size of the middle part that is kept; nil keeps all.
+  public var centerCrop: Size?
+  /// Order of the channels.
+  public var channelOrder: ChannelOrder
+  /// Factor on the 0…255 values, before the mean is taken off.
+  public var scale: Float
+  /// Taken off each channel, in channel order; one or as many as channels.
+  public var mean: [Float]
+  /// Divides each channel, in channel order; one or as many as channels.
+  public var std: [Float]
 
-  /// By default the whole picture is resized to `inputSize` and its bytes become 0 … 1. An empty `mean`
-  /// stands for zeros, an empty `std` for ones.
+  /// A recipe; by default torchvision's for ImageNet.
   public init(
-    inputSize: Size, resize: Resize = Resize(.exact), crop: Crop = .none, channels: Channels = .rgb,
-    layout: Layout = .nchw, scale: Double = 1.0 / 255, mean: [Double] = [], std: [Double] = []
+    resize: Resize = .shorterSide(256), interpolation: Interpolation = .bilinear,
+    antialias: Bool = true, centerCrop: Size? = Size(height: 224, width: 224),
+    channelOrder: ChannelOrder = .rgb, scale: Float = 1 / 255,
+    mean: [Float] = [0.485, 0.456, 0.406], std: [Float] = [0.229, 0.224, 0.225]
   ) {
-    self.inputSize = inputSize
     self.resize = resize
-    self.crop = crop
-    self.channels = channels
-    self.layout = layout
+    self.interpolation = interpolation
+    self.antialias = antialias
+    self.centerCrop = centerCrop
+    self.channelOrder = channelOrder
     self.scale = scale
-    self.mean = mean.isEmpty ? [Double](repeating: 0, count: channels.count) : mean
-    self.std = std.isEmpty ? [Double](repeating: 1, count: channels.count) : std
+    self.mean = mean
+    self.std = std
   }
 
-  /// The shape of a batch of inputs.
-  ///
-  /// - Throws: `shape` when it is no valid shape.
-  public func inputShape(batch: Int = 1) throws -> Shape {
-    switch layout {
-    case .nchw: try Shape([batch, channels.count, inputSize.height, inputSize.width])
-    case .nhwc: try Shape([batch, inputSize.height, inputSize.width, channels.count])
+  /// Channels of the input.
+  public var channelCount: Int { channelOrder == .gray ? 1 : 3 }
+
+  /// Size of the input where the recipe fixes it.
+  public var outputSize: Size? {
+    if let centerCrop { return centerCrop }
+    switch resize {
+    case .exact(let height, let width), .cover(let height, let width):
+      return Size(height: height, width: width)
+    case .none, .shorterSide: return nil
     }
   }
 
-  /// `(scale · byte − mean[channel]) / std[channel]`, of a valid preprocessing.
-  public func value(of byte: UInt8, channel: Int) -> Double {
-    (scale * Double(byte) - mean[channel]) / std[channel]
+  /// `(byte · scale − mean) / std` in a channel of the input.
+  public func value(of byte: UInt8, channel: Int) -> Float {
+    let mean = Double(self.mean.count == 1 ? self.mean[0] : self.mean[channel])
+    let std = Double(self.std.count == 1 ? self.std[0] : self.std[channel])
+    return Float((Double(byte) * Double(scale) - mean) / std)
   }
 
-  /// The smallest and the largest value a byte can become.
-  public var valueRange: ClosedRange<Double> {
-    let ends = (0..<channels.count).flatMap {
-      [value(of: 0, channel: $0), value(of: 255, channel: $0)]
-    }
-    return (ends.min() ?? 0)...(ends.max() ?? 0)
-  }
-
-  /// The same steps for an input of `side` by `side` pixels. The side that `shorterSide` resizes to becomes
-  /// `resize`, by default in proportion.
-  public func sized(_ side: Int, resize resizedSide: Int? = nil) -> Preprocessing {
-    var result = self
-    result.inputSize = Size(side)
-    if case .shorterSide(let old) = resize.mode {
-      let inProportion = (Double(side) * Double(old) / Double(inputSize.height)).rounded()
-      result.resize.mode = .shorterSide(resizedSide ?? Int(exactly: inProportion) ?? side)
-    }
-    return result
-  }
-}
-
-// MARK: - Presets
-
-extension Preprocessing {
-  /// torchvision's classification models: shorter side 256, bilinear with antialias, centre crop 224, RGB,
-  /// 0 … 1 normalised by ImageNet's mean and standard deviation.
-  public static let imagenet = Preprocessing(
-    inputSize: Size(224), resize: Resize(.shorterSide(256)), crop: .center,
-    mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225])
-
-  /// timm's Inception and Xception: as `imagenet`, but bicubic, and −1 … 1.
-  public static let inception = Preprocessing(
-    inputSize: Size(299), resize: Resize(.shorterSide(333), .bicubic), crop: .center,
-    mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5])
-
-  /// Keras' mode `tf` (ResNetV2, Inception, Xception, MobileNet): RGB, `x / 127.5 − 1`.
-  public static let tf = Preprocessing(
-    inputSize: Size(224), resize: Resize(.exact, .nearest), scale: 1 / 127.5, mean: [1, 1, 1])
-
-  /// Keras' mode `caffe` (VGG, ResNet): BGR, 0 … 255 minus ImageNet's mean of each channel.
-  public static let caffe = Preprocessing(
-    inputSize: Size(224), resize: Resize(.exact, .nearest), channels: .bgr, scale: 1,
-    mean: [103.939, 116.779, 123.68])
-
-  /// Keras models that rescale inside the graph (EfficientNet, MobileNetV3, ConvNeXt): RGB, 0 … 255.
-  public static let unscaled = Preprocessing(
-    inputSize: Size(224), resize: Resize(.exact, .nearest), scale: 1)
-}
-
-// MARK: - Validation
-
-extension Preprocessing {
-  /// - Throws: `argument` that lists every field with an impossible value.
+  /// - Throws: `argument`, all problems at once: sides outside 1...16384, a mean or deviation for another
+  ///   number of channels, a deviation of 0, numbers that are not finite.
   public func validate() throws {
-    if let error = LaminaError.combining(problems.map { LaminaError(.argument, $0) }) {
-      throw error
+    var problems: [LaminaError] = []
+    func check(_ size: Size, _ field: String) {
+      for side in [size.height, size.width] where side < 1 || side > 16_384 {
+        problems.append(
+          LaminaError(
+            .argument, "expected a side in 1...16384, found \(side)", path: "preprocessing.\(field)"))
+      }
     }
+    switch resize {
+    case .none: break
+    case .shorterSide(let side): check(Size(height: side, width: side), "resize")
+    case .exact(let height, let width), .cover(let height, let width):
+      check(Size(height: height, width: width), "resize")
+    }
+    if let centerCrop { check(centerCrop, "center_crop") }
+    for (field, values) in [("mean", mean), ("std", std)] {
+      if values.count != 1 && values.count != channelCount {
+        problems.append(
+          LaminaError(
+            .argument, "expected 1 or \(channelCount) numbers, found \(values.count)",
+            path: "preprocessing.\(field)"))
+      }
+      if !values.allSatisfy(\.isFinite) || field == "std" && values.contains(0) {
+        problems.append(
+          LaminaError(
+            .argument, "expected finite numbers" + (field == "std" ? " other than 0" : ""),
+            path: "preprocessing.\(field)"))
+      }
+    }
+    if !scale.isFinite {
+      problems.append(
+        LaminaError(.argument, "expected a finite number", path: "preprocessing.scale"))
+    }
+    if let error = LaminaError.combining(problems) { throw error }
   }
 
-  private var problems: [String] {
-    var problems: [String] = []
-    let sides = 1...Limits().imageSide
-    func expect(_ condition: Bool, _ problem: @autoclosure () -> String) {
-      if !condition { problems.append(problem()) }
-    }
-    func expectSide(_ side: Int, _ what: String) {
-      expect(sides.contains(side), "expected \(what) in 1...\(sides.upperBound), found \(side)")
-    }
-    func expectNumbers(_ numbers: [Double], _ what: String) {
-      expect(
-        numbers.count == channels.count,
-        "expected \(channels.count) numbers in \(what), found \(numbers.count)")
-    }
-    expectSide(inputSize.height, "an input height")
-    expectSide(inputSize.width, "an input width")
-    if case .shorterSide(let side) = resize.mode {
-      expectSide(side, "a shorter side")
-      let needed = min(inputSize.height, inputSize.width)
-      expect(
-        crop == .none || side >= needed,
-        "expected a shorter side of at least the crop's \(needed), found \(side)")
-    }
-    expect(scale.isFinite && scale != 0, "expected a finite scale other than 0, found \(scale)")
-    expectNumbers(mean, "mean")
-    expectNumbers(std, "std")
-    for number in mean {
-      expect(number.isFinite, "expected finite numbers in mean, found \(number)")
-    }
-    for number in std {
-      expect(number.isFinite && number > 0, "expected positive numbers in std, found \(number)")
-    }
-    return problems
+  /// torchvision's recipe: shorter side to `resize`, middle `size`×`size`, ImageNet mean and deviation.
+  public static func torch(size: Int = 224, resize: Int = 256, _ interpolation: Interpolation = .bilinear)
+    -> Preprocessing
+  {
+    Preprocessing(
+      resize: .shorterSide(resize), interpolation: interpolation,
+      centerCrop: Size(height: size, width: size))
+  }
+
+  /// Keras' `tf` mode: x / 127.5 − 1.
+  public static func tf(size: Int = 299, resize: Int = 333, _ interpolation: Interpolation = .bicubic)
+    -> Preprocessing
+  {
+    Preprocessing(
+      resize: .shorterSide(resize), interpolation: interpolation,
+      centerCrop: Size(height: size, width: size), scale: 1, mean: [127.5], std: [127.5])
+  }
+
+  /// Caffe's mode: BGR, the ImageNet mean of 0…255 values taken off, no scale.
+  public static func caffe(size: Int = 224, resize: Int = 256) -> Preprocessing {
+    Preprocessing(
+      resize: .shorterSide(resize), centerCrop: Size(height: size, width: size),
+      channelOrder: .bgr, scale: 1, mean: [103.939, 116.779, 123.68], std: [1])
   }
 }
 
 // MARK: - JSON
 
 extension Preprocessing {
-  /// The form in Lamina's files:
-  /// ```json
-  /// { "input_size": [224, 224],
-  ///   "resize": { "mode": "shorter_side", "side": 256, "interpolation": "bilinear", "antialias": true },
-  ///   "crop": "center", "channels": "rgb", "layout": "nchw",
-  ///   "scale": 0.00392156862745098, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225] }
-  /// ```
-  /// `mode` is `none`, `exact`, `shorter_side` (with `side`) or `crop_to_aspect_ratio`.
+  /// The recipe as JSON.
   public var json: JSON {
-    let (mode, side): (String, Int?) =
-      switch resize.mode {
-      case .none: ("none", nil)
-      case .exact: ("exact", nil)
-      case .shorterSide(let side): ("shorter_side", side)
-      case .cropToAspectRatio: ("crop_to_aspect_ratio", nil)
+    func numbers(_ values: [Float]) -> JSON { .array(values.map { .double(Double($0)) }) }
+    func size(_ height: Int, _ width: Int) -> JSON { .array([.int(Int64(height)), .int(Int64(width))]) }
+    let resizeJSON: JSON =
+      switch resize {
+      case .none: .object(["mode": .string("none")])
+      case .shorterSide(let side):
+        .object(["mode": .string("shorter_side"), "size": .int(Int64(side))])
+      case .exact(let height, let width):
+        .object(["mode": .string("exact"), "size": size(height, width)])
+      case .cover(let height, let width):
+        .object(["mode": .string("cover"), "size": size(height, width)])
       }
     return .object([
-      "input_size": .array([.int(Int64(inputSize.height)), .int(Int64(inputSize.width))]),
-      "resize": .object([
-        "mode": .string(mode), "side": side.map { .int(Int64($0)) },
-        "interpolation": .string(resize.interpolation.rawValue),
-        "antialias": .bool(resize.antialias),
-      ]),
-      "crop": .string(crop.rawValue),
-      "channels": .string(channels.rawValue),
-      "layout": .string(layout.rawValue),
-      "scale": .double(scale),
-      "mean": .array(mean.map(JSON.double)),
-      "std": .array(std.map(JSON.double)),
+      "resize": resizeJSON,
+      "interpolation": .string(interpolation.rawValue),
+      "antialias": .bool(antialias),
+      "center_crop": centerCrop.map { size($0.height, $0.width) },
+      "channel_order": .string(channelOrder.rawValue),
+      "scale": .double(Double(scale)),
+      "mean": numbers(mean),
+      "std": numbers(std),
     ])
   }
 
-  /// Reads what `json` writes. Only `input_size` must be there; the rest has the defaults of `init`.
+  /// Reads a recipe; every field has a type and a range, an unknown one is an error.
   ///
-  /// - Throws: `format` that lists every unknown field and every field with an impossible value.
+  /// - Throws: `format`, all problems at once.
   public init(json: JSON, path: String = "preprocessing") throws {
-    var reader = FieldReader(json, name: "preprocessing")
-    let inputSize = reader.size("input_size")
-    var resize = Resize(.exact)
-    if let value = reader.take("resize") {
-      var fields = FieldReader(value, name: "resize")
-      let mode = fields.choice(
-        "mode", among: ["none", "exact", "shorter_side", "crop_to_aspect_ratio"])
-      let side = fields.integer("side")
-      switch mode {
-      case "none": resize.mode = .none
-      case "shorter_side": resize.mode = .shorterSide(side ?? 0)
-      case "crop_to_aspect_ratio": resize.mode = .cropToAspectRatio
-      default: resize.mode = .exact
-      }
-      if side != nil, let mode, mode != "shorter_side" {
-        fields.problems.append("expected no side with mode '\(mode)'")
-      }
-      resize.interpolation = fields.choice("interpolation") ?? .bilinear
-      resize.antialias = fields.bool("antialias") ?? true
-      reader.problems += fields.finish()
+    self.init()
+    guard let members = json.members else {
+      throw LaminaError(.format, "expected an object, found \(json.typeName)", path: path)
     }
-    if inputSize == nil, json["input_size"] == nil {
-      reader.problems.append("expected a field 'input_size'")
+    var problems: [LaminaError] = []
+    func problem(_ key: String, _ expected: String) {
+      problems.append(LaminaError(.format, "expected \(expected)", path: "\(path).\(key)"))
     }
-    self.init(
-      inputSize: inputSize ?? Size(1), resize: resize,
-      crop: reader.choice("crop") ?? .none, channels: reader.choice("channels") ?? .rgb,
-      layout: reader.choice("layout") ?? .nchw, scale: reader.number("scale") ?? 1.0 / 255,
-      mean: reader.numbers("mean") ?? [], std: reader.numbers("std") ?? [])
-    let all = reader.finish() + problems
-    if let error = LaminaError.combining(all.map { LaminaError(.format, $0) }) {
-      throw error.at(path)
+    func side(_ value: JSON?) -> Int? {
+      value?.int.flatMap { $0 >= 1 && $0 <= 16_384 ? $0 : nil }
     }
-  }
-}
-
-/// Takes the members of a JSON object one by one and collects what is wrong with them.
-private struct FieldReader {
-  private var members: [JSON.Member]
-  private var known: [String] = []
-  private let name: String
-  var problems: [String] = []
-
-  init(_ json: JSON, name: String) {
-    self.name = name
-    members = json.members ?? []
-    if json.members == nil {
-      problems.append("expected \(name) to be an object, found \(json.typeName)")
-    }
-  }
-
-  mutating func take(_ key: String) -> JSON? {
-    known.append(key)
-    guard let index = members.firstIndex(where: { $0.key == key }) else { return nil }
-    return members.remove(at: index).value
-  }
-
-  private mutating func take<T>(_ key: String, _ what: String, _ read: (JSON) -> T?) -> T? {
-    guard let json = take(key) else { return nil }
-    guard let value = read(json) else {
-      problems.append("expected \(what) for '\(key)', found \(json.text().escapedForDisplay())")
-      return nil
-    }
-    return value
-  }
-
-  mutating func integer(_ key: String) -> Int? { take(key, "an integer", \.int) }
-  mutating func number(_ key: String) -> Double? { take(key, "a number", \.double) }
-  mutating func bool(_ key: String) -> Bool? { take(key, "true or false", \.bool) }
-
-  mutating func numbers(_ key: String) -> [Double]? {
-    take(key, "numbers") { json in
-      guard let numbers = json.array?.map(\.double), !numbers.contains(nil) else { return nil }
-      return numbers.compactMap { $0 }
-    }
-  }
-
-  mutating func size(_ key: String) -> Preprocessing.Size? {
-    take(key, "two integers") { json in
-      guard let sides = json.array, sides.count == 2, let height = sides[0].int,
-        let width = sides[1].int
+    func size(_ value: JSON?) -> Size? {
+      guard let pair = value?.array, pair.count == 2, let height = side(pair[0]),
+        let width = side(pair[1])
       else { return nil }
-      return Preprocessing.Size(height: height, width: width)
+      return Size(height: height, width: width)
     }
-  }
-
-  mutating func choice(_ key: String, among names: [String]) -> String? {
-    take(key, "one of \(names.joined(separator: ", "))") { json in
-      json.string.flatMap { names.contains($0) ? $0 : nil }
+    func numbers(_ value: JSON) -> [Float]? {
+      guard let array = value.array, array.count == 1 || array.count == 3 else { return nil }
+      let numbers = array.compactMap { $0.double.map(Float.init) }.filter(\.isFinite)
+      return numbers.count == array.count ? numbers : nil
     }
-  }
-
-  mutating func choice<T: RawRepresentable<String> & CaseIterable>(_ key: String) -> T? {
-    choice(key, among: T.allCases.map(\.rawValue)).flatMap(T.init)
-  }
-
-  mutating func finish() -> [String] {
+    centerCrop = nil
     for member in members {
-      let hint = nearestName(to: member.key, in: known).map { ", did you mean '\($0)'" } ?? ""
-      problems.append("unknown field '\(member.key.escapedForDisplay())' in \(name)\(hint)")
+      let value = member.value
+      switch member.key {
+      case "resize":
+        switch (value["mode"]?.string, side(value["size"]), size(value["size"])) {
+        case ("none", _, _): resize = .none
+        case ("shorter_side", let side?, _): resize = .shorterSide(side)
+        case ("exact", _, let size?): resize = .exact(height: size.height, width: size.width)
+        case ("cover", _, let size?): resize = .cover(height: size.height, width: size.width)
+        default:
+          problem(
+            "resize", "mode none, shorter_side, exact or cover with a size in 1...16384")
+        }
+      case "interpolation":
+        if let parsed = value.string.flatMap(Interpolation.init(rawValue:)) {
+          interpolation = parsed
+        } else {
+          problem("interpolation", "nearest, bilinear, bicubic, box or lanczos")
+        }
+      case "antialias":
+        if let flag = value.bool { antialias = flag } else { problem("antialias", "true or false") }
+      case "center_crop":
+        if let parsed = size(value) {
+          centerCrop = parsed
+        } else {
+          problem("center_crop", "[height, width] in 1...16384")
+        }
+      case "channel_order":
+        if let parsed = value.string.flatMap(ChannelOrder.init(rawValue:)) {
+          channelOrder = parsed
+        } else {
+          problem("channel_order", "rgb, bgr or gray")
+        }
+      case "scale":
+        if let number = value.double, Float(number).isFinite {
+          scale = Float(number)
+        } else {
+          problem("scale", "a number")
+        }
+      case "mean":
+        if let parsed = numbers(value) { mean = parsed } else { problem("mean", "1 or 3 numbers") }
+      case "std":
+        if let parsed = numbers(value), parsed.allSatisfy({ $0 != 0 }) {
+          std = parsed
+        } else {
+          problem("std", "1 or 3 numbers other than 0")
+        }
+      default:
+        problems.append(
+          LaminaError(
+            .format, "unknown field '\(member.key.escapedForDisplay())'", path: path))
+      }
     }
-    return problems
+    if let error = LaminaError.combining(problems) { throw error }
+    try validate()
   }
 }

@@ -14,6 +14,7 @@ int lk_default_thread_count(void);
 /// A pool of `threads` threads, the caller's included; NULL when memory or threads run out.
 lk_pool *lk_pool_create(int threads);
 void lk_pool_destroy(lk_pool *pool);
+/// Threads that take part in a loop, the caller's included: 1 for NULL.
 int lk_pool_thread_count(const lk_pool *pool);
 
 /// Runs `task` for 0 ..< count and returns when all are done. The caller's thread takes part.

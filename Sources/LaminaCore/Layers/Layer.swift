@@ -1,0 +1,247 @@
+/// The stable name of a layer in graph files: `lamina.conv2d`, `com.example.mish`.
+public struct LayerKind: Sendable, Hashable, Comparable, ExpressibleByStringLiteral, CustomStringConvertible {
+  /// The name.
+  public let name: String
+
+  /// A kind by its name.
+  public init(_ name: String) { self.name = name }
+  /// A kind by its name.
+  public init(stringLiteral value: String) { name = value }
+  /// The name.
+  public var description: String { name }
+  /// By name.
+  public static func < (a: LayerKind, b: LayerKind) -> Bool { a.name < b.name }
+}
+
+/// An operation of the graph: an immutable description without parameters or state.
+///
+/// Parameters belong to the model, activations to the session; one instance may run on many threads at
+/// once. Only `kind`, `init`, `encode` and `forward` are required of a layer without parameters whose output
+/// has its first input's shape.
+public protocol Layer: Sendable {
+  /// Stable name in graph files.
+  static var kind: LayerKind { get }
+  /// Rises when the meaning of the attributes or of the result changes. Default 1.
+  static var version: Int { get }
+  /// How many inputs it takes. Default 1...1.
+  static var arity: ClosedRange<Int> { get }
+  /// Whether the first output may live in the first input's memory. Default `.separate`.
+  static var outputMemory: OutputMemory { get }
+  /// `.unsupported`, or which forward values `backward` reads. Default `.unsupported`.
+  static var gradient: Gradient { get }
+
+  /// Reads every attribute it knows; the registry rejects what stays unread, with the nearest known name.
+  init(attributes: inout AttributeReader) throws
+  /// Writes the attributes that make the same layer again.
+  func encode(into attributes: inout AttributeWriter)
+
+  /// Number of outputs. Default 1.
+  var outputCount: Int { get }
+  /// Name, shape, role and initialiser of what it needs from the model. Default none.
+  func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec]
+  /// Output specs, or an error that states what was expected and what came. Default: the first input's.
+  ///
+  /// An output whose value follows from specs and known input values alone carries it in `value`; the plan
+  /// then never runs the node. Element counts of valid shapes never overflow; sums of attributes may.
+  func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec]
+  /// Bytes of scratch memory `forward` wants. Default 0.
+  func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int
+  /// Multiply-add operations of one forward pass, counted as direct evaluation. Default 0.
+  func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int
+  /// The spatial window it slides over its input; nil for layers that see one position. For receptive fields.
+  var window: Window? { get }
+
+  /// Plain NCHW in, plain NCHW out. Writes every element of every output.
+  func forward(_ call: ForwardCall) throws
+  /// Adds into the non-nil gradients.
+  func backward(_ call: BackwardCall) throws
+  /// The fast path: packs weights once, declares the layouts it likes, returns kernels to run.
+  /// nil: the plan calls `forward` on plain NCHW. Default nil.
+  func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)?
+}
+
+extension Layer {
+  /// 1.
+  public static var version: Int { 1 }
+  /// One input.
+  public static var arity: ClosedRange<Int> { 1...1 }
+  /// Separate memory.
+  public static var outputMemory: OutputMemory { .separate }
+  /// No backward pass.
+  public static var gradient: Gradient { .unsupported }
+  /// One output.
+  public var outputCount: Int { 1 }
+  /// None.
+  public func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] { [] }
+  /// The first input's shape and type.
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+    guard let first = inputs.first else { return [] }
+    return [TensorSpec(first.shape, first.type)]
+  }
+  /// None.
+  public func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int { 0 }
+  /// Not counted.
+  public func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int { 0 }
+  /// One position.
+  public var window: Window? { nil }
+  /// Throws `unsupported`.
+  public func backward(_ call: BackwardCall) throws {
+    throw LaminaError(.unsupported, "\(Self.kind) has no backward pass")
+  }
+  /// No fast path.
+  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? { nil }
+}
+
+/// Where a layer's first output may live.
+public enum OutputMemory: Sendable, Hashable {
+  /// In memory of its own.
+  case separate
+  /// In the first input's memory, when nothing else reads that input later: `forward` may then be called
+  /// with equal addresses. Shapes and types must be equal.
+  case mayOverwriteInput
+  /// The output is the first input's bytes under another shape: never run, never copied.
+  case aliasesInput
+}
+
+/// The role of a parameter.
+public enum ParameterRole: String, Sendable, CaseIterable {
+  /// Learned by gradient descent.
+  case weight
+  /// Kept up to date by the layer, such as running statistics; constants of imported graphs.
+  case buffer
+}
+
+/// How a parameter starts.
+public enum Initializer: Sendable, Hashable {
+  case zeros
+  case ones
+  /// Every element this number.
+  case constant(Float)
+  /// N(0, deviation²).
+  case normal(deviation: Float)
+  /// U(−bound, bound).
+  case uniform(bound: Float)
+  /// He et al. 2015: N(0, 2 / fan), over the input or the output side.
+  case heNormal(fanOut: Bool)
+  /// Glorot and Bengio 2010: U(−√(6/(fanIn+fanOut)), √(6/(fanIn+fanOut))).
+  case glorotUniform
+}
+
+/// What a layer needs from the model.
+public struct ParameterSpec: Sendable {
+  /// Name within the node: `weight`, `bias`, `running_mean`.
+  public var name: String
+  /// Shape and element type.
+  public var spec: TensorSpec
+  /// Weight or buffer.
+  public var role: ParameterRole
+  /// How it starts.
+  public var initializer: Initializer
+
+  /// A parameter.
+  public init(
+    _ name: String, _ shape: Shape, type: ElementType = .float32, role: ParameterRole = .weight,
+    initializer: Initializer
+  ) {
+    self.name = name
+    spec = TensorSpec(shape, type)
+    self.role = role
+    self.initializer = initializer
+  }
+}
+
+/// Which forward values a backward pass reads; the planner frees the rest.
+public enum Gradient: Sendable, Hashable {
+  /// No backward pass.
+  case unsupported
+  /// Reads what is named.
+  case supported(inputs: Bool, outputs: Bool)
+}
+
+/// The window that a layer slides over the spatial axes of its input, per axis (height, width).
+public struct Window: Sendable, Hashable {
+  /// Extent in taps.
+  public var kernel: [Int]
+  /// Step in input positions.
+  public var stride: [Int]
+  /// Distance of taps in input positions.
+  public var dilation: [Int]
+
+  /// A window.
+  public init(kernel: [Int], stride: [Int], dilation: [Int]? = nil) {
+    self.kernel = kernel
+    self.stride = stride
+    self.dilation = dilation ?? kernel.map { _ in 1 }
+  }
+}
+
+/// One forward pass of one layer.
+public struct ForwardCall {
+  /// Inputs in order.
+  public var inputs: [TensorView]
+  /// Parameters in the order of `parameters(for:)`.
+  public var parameters: [TensorView]
+  /// Outputs, to be written whole.
+  public var outputs: [MutableTensorView]
+  /// At least `scratchBytes`, aligned to 64, content undefined.
+  public var scratch: UnsafeMutableRawBufferPointer
+  /// Threads to run on.
+  public var pool: ThreadPool
+  /// Whether the layer trains: batch statistics, dropout.
+  public var isTraining: Bool
+  /// Key of the random numbers of this node in this step.
+  public var seed: UInt64
+
+  /// A call.
+  public init(
+    inputs: [TensorView], parameters: [TensorView], outputs: [MutableTensorView],
+    scratch: UnsafeMutableRawBufferPointer, pool: ThreadPool, isTraining: Bool = false,
+    seed: UInt64 = 0
+  ) {
+    self.inputs = inputs
+    self.parameters = parameters
+    self.outputs = outputs
+    self.scratch = scratch
+    self.pool = pool
+    self.isTraining = isTraining
+    self.seed = seed
+  }
+}
+
+/// One backward pass of one layer. Values that `gradient` does not name are nil, and so are gradients that
+/// nobody wants (frozen parameters, inputs below the freeze point).
+public struct BackwardCall {
+  /// Gradients of the loss by the outputs.
+  public var outputGradients: [TensorView?]
+  /// Forward inputs.
+  public var inputs: [TensorView?]
+  /// Forward outputs.
+  public var outputs: [TensorView?]
+  /// Parameters.
+  public var parameters: [TensorView]
+  /// To add into.
+  public var inputGradients: [MutableTensorView?]
+  /// To add into.
+  public var parameterGradients: [MutableTensorView?]
+  /// At least `scratchBytes`, aligned to 64, content undefined.
+  public var scratch: UnsafeMutableRawBufferPointer
+  /// Threads to run on.
+  public var pool: ThreadPool
+
+  /// A call.
+  public init(
+    outputGradients: [TensorView?], inputs: [TensorView?], outputs: [TensorView?],
+    parameters: [TensorView], inputGradients: [MutableTensorView?],
+    parameterGradients: [MutableTensorView?], scratch: UnsafeMutableRawBufferPointer,
+    pool: ThreadPool
+  ) {
+    self.outputGradients = outputGradients
+    self.inputs = inputs
+    self.outputs = outputs
+    self.parameters = parameters
+    self.inputGradients = inputGradients
+    self.parameterGradients = parameterGradients
+    self.scratch = scratch
+    self.pool = pool
+  }
+}

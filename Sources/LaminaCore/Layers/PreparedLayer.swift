@@ -1,0 +1,95 @@
+/// How a feature map lies in memory.
+public enum TensorLayout: Sendable, Hashable {
+  /// Row-major in the order of the axes: NCHW.
+  case plain
+  /// NCHW in blocks of channels, `[N, ⌈C/channels⌉, H + 2·halo, W + 2·halo, channels]`, with a halo of zeros
+  /// around each map; missing channels of the last block are zeros.
+  case blocked(channels: Int, halo: Int)
+
+  /// Bytes of a tensor in this layout.
+  public func byteCount(_ spec: TensorSpec) -> Int {
+    switch self {
+    case .plain: return spec.byteCount
+    case .blocked(let channels, let halo):
+      let shape = spec.shape
+      guard shape.rank == 4 else { return spec.byteCount }
+      let blocks = (shape[1] + channels - 1) / channels
+      return shape[0] * blocks * (shape[2] + 2 * halo) * (shape[3] + 2 * halo) * channels
+        * spec.type.byteCount
+    }
+  }
+}
+
+extension TensorLayout: CustomStringConvertible {
+  /// `NCHW`, or `NCHWc16+1` for blocks of 16 with a halo of 1.
+  public var description: String {
+    switch self {
+    case .plain: "NCHW"
+    case .blocked(let channels, let halo): "NCHWc\(channels)" + (halo > 0 ? "+\(halo)" : "")
+    }
+  }
+}
+
+/// What a layer may know when it prepares its fast path.
+public struct PrepareContext: Sendable {
+  /// Inputs, with known values where they are constant.
+  public var inputs: [TensorSpec]
+  /// Outputs.
+  public var outputs: [TensorSpec]
+  /// Parameters in the order of `parameters(for:)`; `value` is nil for one that is computed at run time.
+  public var parameters: [TensorSpec]
+  /// The layout in which each input would come without a conversion.
+  public var inputLayouts: [TensorLayout]
+  /// Threads the plan will run on.
+  public var threads: Int
+  /// Whether results must be those of direct evaluation, without faster algorithms of lower accuracy.
+  public var isStrict: Bool
+
+  /// A context.
+  public init(
+    inputs: [TensorSpec], outputs: [TensorSpec], parameters: [TensorSpec],
+    inputLayouts: [TensorLayout]? = nil, threads: Int = 1, isStrict: Bool = false
+  ) {
+    self.inputs = inputs
+    self.outputs = outputs
+    self.parameters = parameters
+    self.inputLayouts = inputLayouts ?? inputs.map { _ in .plain }
+    self.threads = threads
+    self.isStrict = isStrict
+  }
+
+  /// The constant values of all parameters, or nil when one is computed at run time.
+  public var constantParameters: [Tensor]? {
+    let values = parameters.compactMap(\.value)
+    return values.count == parameters.count ? values : nil
+  }
+}
+
+/// A layer made ready for given shapes and constant parameters. Immutable: it serves many sessions at once.
+///
+/// The plan converts inputs that come in another layout, and allocates outputs in the layout declared here.
+public protocol PreparedLayer: Sendable {
+  /// The layouts in which `run` wants its inputs. Default: plain.
+  var inputLayouts: [TensorLayout]? { get }
+  /// The layouts in which `run` writes its outputs. Default: plain.
+  var outputLayouts: [TensorLayout]? { get }
+  /// Bytes of scratch memory.
+  var scratchBytes: Int { get }
+  /// Bytes of packed weights it holds, for reports. Default 0.
+  var packedBytes: Int { get }
+  /// What runs, for `explain()`: `gemm avx512 14×32`. Default empty.
+  var summary: String { get }
+  /// Runs. Views give the tensor's shape; the memory behind them has the declared layouts.
+  func run(_ call: ForwardCall) throws
+}
+
+extension PreparedLayer {
+  /// Plain.
+  public var inputLayouts: [TensorLayout]? { nil }
+  /// Plain.
+  public var outputLayouts: [TensorLayout]? { nil }
+  /// None.
+  public var packedBytes: Int { 0 }
+  /// Nothing to say.
+  public var summary: String { "" }
+}

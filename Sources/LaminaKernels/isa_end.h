@@ -1,0 +1,3 @@
+#ifdef LK_TARGET_PUSHED
+#pragma clang attribute pop
+#endif
