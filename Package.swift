@@ -35,7 +35,8 @@ let package = Package(
       dependencies: [
         "CLamina", "LaminaCore", "LaminaLayers", "LaminaBlocks", "LaminaModels", "LaminaWeights",
         "LaminaImages",
-      ]),
+      ],
+      exclude: ["liblamina.map", "link.sh"]),
     .target(
       name: "Lamina",
       dependencies: [
@@ -48,7 +49,8 @@ let package = Package(
       name: "LaminaTestSupport", dependencies: ["Lamina", "LaminaKernels"],
       path: "Tests/LaminaTestSupport"),
     .testTarget(name: "LaminaKernelsTests", dependencies: ["LaminaKernels"]),
-    .testTarget(name: "LaminaCoreTests", dependencies: ["LaminaTestSupport"]),
+    .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
+    .testTarget(name: "LaminaCoreTests", dependencies: ["AllocationCounter", "LaminaTestSupport"]),
     .testTarget(name: "LaminaLayersTests", dependencies: ["LaminaTestSupport"]),
     .testTarget(name: "LaminaModelsTests", dependencies: ["LaminaTestSupport"]),
     .testTarget(name: "LaminaWeightsTests", dependencies: ["LaminaTestSupport"]),

@@ -40,4 +40,4 @@ public final class ThreadPool: @unchecked Sendable {
 }
 
 /// The instruction set that kernels called from this thread use, as LaminaKernels numbers them.
-func activeInstructionSet() -> Int32 { 0 }
+func activeInstructionSet() -> Int32 { Int32(lk_active_isa().rawValue) }

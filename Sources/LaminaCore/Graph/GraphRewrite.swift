@@ -107,6 +107,17 @@ public struct RewritableGraph {
     if let inputs { setInputs(of: index, to: inputs) }
   }
 
+  /// Makes the node's layer again from changed attributes, and gives it other inputs where there are such.
+  ///
+  /// - Throws: what the layer throws about its attributes; the graph is unchanged then.
+  public mutating func remakeLayer(
+    of index: Int, attributes: Attributes, inputs: [ValueID]? = nil
+  ) throws {
+    let kind = graph.nodes[index].definition.kind
+    graph.nodes[index].layer = try registry.makeLayer(kind, attributes).layer
+    if let inputs { setInputs(of: index, to: inputs) }
+  }
+
   private mutating func setInputs(of index: Int, to inputs: [ValueID]) {
     for value in graph.nodes[index].inputs { readers[value.index].removeAll { $0 == index } }
     graph.nodes[index].inputs = inputs

@@ -90,17 +90,50 @@ public struct Preprocessing: Sendable, Hashable {
     }
   }
 
-  /// The smallest and the largest value an input can hold, over all channels.
-  public var valueRange: ClosedRange<Float> {
-    var low = Float.infinity
-    var high = -Float.infinity
-    for channel in 0..<channelCount {
-      let mean = self.mean[min(channel, self.mean.count - 1)]
-      let std = self.std[min(channel, self.std.count - 1)]
-      low = min(low, -mean / std)
-      high = max(high, (255 * scale - mean) / std)
+  /// `(byte · scale − mean) / std` in a channel of the input.
+  public func value(of byte: UInt8, channel: Int) -> Float {
+    let mean = Double(self.mean.count == 1 ? self.mean[0] : self.mean[channel])
+    let std = Double(self.std.count == 1 ? self.std[0] : self.std[channel])
+    return Float((Double(byte) * Double(scale) - mean) / std)
+  }
+
+  /// - Throws: `argument`, all problems at once: sides outside 1...16384, a mean or deviation for another
+  ///   number of channels, a deviation of 0, numbers that are not finite.
+  public func validate() throws {
+    var problems: [LaminaError] = []
+    func check(_ size: Size, _ field: String) {
+      for side in [size.height, size.width] where side < 1 || side > 16_384 {
+        problems.append(
+          LaminaError(
+            .argument, "expected a side in 1...16384, found \(side)", path: "preprocessing.\(field)"))
+      }
     }
-    return low...high
+    switch resize {
+    case .none: break
+    case .shorterSide(let side): check(Size(height: side, width: side), "resize")
+    case .exact(let height, let width), .cover(let height, let width):
+      check(Size(height: height, width: width), "resize")
+    }
+    if let centerCrop { check(centerCrop, "center_crop") }
+    for (field, values) in [("mean", mean), ("std", std)] {
+      if values.count != 1 && values.count != channelCount {
+        problems.append(
+          LaminaError(
+            .argument, "expected 1 or \(channelCount) numbers, found \(values.count)",
+            path: "preprocessing.\(field)"))
+      }
+      if !values.allSatisfy(\.isFinite) || field == "std" && values.contains(0) {
+        problems.append(
+          LaminaError(
+            .argument, "expected finite numbers" + (field == "std" ? " other than 0" : ""),
+            path: "preprocessing.\(field)"))
+      }
+    }
+    if !scale.isFinite {
+      problems.append(
+        LaminaError(.argument, "expected a finite number", path: "preprocessing.scale"))
+    }
+    if let error = LaminaError.combining(problems) { throw error }
   }
 
   /// torchvision's recipe: shorter side to `resize`, middle `size`×`size`, ImageNet mean and deviation.
@@ -239,5 +272,6 @@ extension Preprocessing {
       }
     }
     if let error = LaminaError.combining(problems) { throw error }
+    try validate()
   }
 }

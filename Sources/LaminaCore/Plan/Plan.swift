@@ -417,7 +417,10 @@ private struct PlanCompiler {
       buffers[source].layout == buffers[target].layout
     else { return nil }
     let root = buffers[source].sharing ?? source
-    guard buffers[root].input == nil, buffers[root].last == step, !buffers[root].isRequested,
+    let readings = (draft.inputs + draft.parameters).count { slot in
+      if case .buffer(let buffer, _, _) = slot { (buffers[buffer].sharing ?? buffer) == root } else { false }
+    }
+    guard readings == 1, buffers[root].input == nil, buffers[root].last == step, !buffers[root].isRequested,
       !buffers[source].isRequested
     else { return nil }
     return source

@@ -10,7 +10,15 @@ extern "C" {
 #endif
 
 #include "lk_cpu.h"
+#include "lk_elementwise.h"
+#include "lk_normalization.h"
+#include "lk_pooling.h"
 #include "lk_threads.h"
+
+#include "lk_gemm.h"
+
+#include "lk_conv.h"
+#include "lk_probe.h"
 
 #ifdef __cplusplus
 }

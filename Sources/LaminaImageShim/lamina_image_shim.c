@@ -1,1 +1,0 @@
-#include "lamina_image_shim.h"
