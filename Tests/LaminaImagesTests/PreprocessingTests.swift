@@ -176,7 +176,8 @@ import Testing
     let expected: [Float] = try recipe.apply(to: image).elements()
     try image.withPixels { pixels in
       let bytes = UnsafeRawBufferPointer(pixels)
-      #expect(try recipe.apply(toRGB: bytes, width: 9, height: 7).elements() == expected)
+      let values: [Float] = try recipe.apply(toRGB: bytes, width: 9, height: 7).elements()
+      #expect(values == expected)
       #expect(
         failure { _ = try recipe.apply(toRGB: bytes, width: 9, height: 8) }
           == "argument: expected 216 bytes for 9 x 8 pixels, found 189")
