@@ -59,17 +59,14 @@ packages-venv:
 # --- Verbs --------------------------------------------------------------------------------------------------
 
 # SwiftPM's own products need the toolchain's runtime. Those in $(DIST) hold it, so they need nothing but the C
-# and C++ libraries and the picture libraries; the library exports lamina_* only.
-LINK = $(SWIFT)c -static-stdlib @$(BUILD)/$(1).product/Objects.LinkFileList \
-  $(shell pkg-config --libs libjpeg libpng zlib) -Xlinker --gc-sections -Xlinker --strip-all
+# and C++ libraries and the picture libraries.
 build: packages ## build the program `lamina` and the library liblamina.so
 	$(SWIFT) build -c release --product lamina
-	$(SWIFT) build -c release --product lamina-c
 	@mkdir -p $(DIST)
-	$(call LINK,lamina) -Xlinker --defsym=main=lamina_tool_main -o $(PROGRAM)
-	@echo '{ global: lamina_*; local: *; };' > $(DIST)/exports.map
-	$(call LINK,lamina-c) -emit-library -Xlinker --version-script=$(DIST)/exports.map \
-	  -Xlinker -soname=liblamina.so.$(SERIES) -o $(LIBRARY)
+	$(SWIFT)c -static-stdlib @$(BUILD)/lamina.product/Objects.LinkFileList \
+	  $(shell pkg-config --libs libjpeg libpng zlib) -Xlinker --gc-sections -Xlinker --strip-all \
+	  -Xlinker --defsym=main=lamina_tool_main -o $(PROGRAM)
+	SWIFT=$(SWIFT) Sources/LaminaC/link.sh $(LIBRARY) liblamina.so.$(SERIES)
 
 test: check-headers packages-python ## run every test, in release
 	@$(MAKE) --no-print-directory install PREFIX=$(CURDIR)/$(STAGE) DESTDIR=
