@@ -76,6 +76,16 @@ func array<T>(
   return UnsafeMutableBufferPointer(start: pointer, count: count)
 }
 
+/// The bytes of a file in the caller's memory.
+///
+/// - Throws: `argument` when the pointer is NULL or there are more than memory holds.
+func bytes(
+  _ pointer: UnsafeRawPointer?, _ size: Int, _ name: StaticString
+) throws -> UnsafeRawBufferPointer {
+  let start = try require(pointer?.assumingMemoryBound(to: UInt8.self), name)
+  return try UnsafeRawBufferPointer(array(start, size, name))
+}
+
 private func checkArray(_ isNull: Bool, _ count: Int, _ stride: Int, _ name: StaticString) throws {
   guard count >= 0, count <= Int.max / stride else {
     throw LaminaError(.argument, "expected a count that fits memory", path: "\(name)")

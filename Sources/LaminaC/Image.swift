@@ -31,9 +31,9 @@ public func lamina_image_decode(
 ) -> lamina_status {
   perform(error) {
     let context = try handles.object(context, ContextObject.self)
-    let bytes = try array(data?.assumingMemoryBound(to: UInt8.self), size, "data")
+    let bytes = try bytes(data, size, "data")
     let image = try require(image, "image")
-    let decoded = try Image.decode(UnsafeRawBufferPointer(bytes), limits: context.limits)
+    let decoded = try Image.decode(bytes, limits: context.limits)
     image.pointee = try handles.insert(ImageObject(decoded))
   }
 }

@@ -126,7 +126,7 @@ import Testing
       let path = try #require(SharedData.path("weights/mnist_cnn.\(format)"))
       let model = try entry.makeModel(registry: .standard)
         .loadingWeights(
-          from: try openTensorSource(path: path), keyMap: try KeyMap(renames: entry.renames)
+          from: try openTensorSource(path: path), keyMap: KeyMap(renames: entry.renames)
         ).model
       let (pixels, _) = try digits(20)
       let input = try Tensor([20, 1, 28, 28], pixels.map { (Float($0) / 255 - 0.1307) / 0.3081 })
