@@ -1,0 +1,13 @@
+import LaminaCore
+import LaminaKernels
+
+/// y = tanh x.
+package struct Tanh: ElementwiseLayer {
+  package static let kind: LayerKind = "lamina.tanh"
+
+  package init(attributes: inout AttributeReader) throws {}
+
+  package func encode(into attributes: inout AttributeWriter) {}
+
+  package var function: ElementwiseFunction { ElementwiseFunction(code: LK_TANH) }
+}

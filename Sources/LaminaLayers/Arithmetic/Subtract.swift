@@ -1,0 +1,12 @@
+import LaminaCore
+import LaminaKernels
+
+/// y = a − b.
+package struct Subtract: BinaryLayer {
+  package static let kind: LayerKind = "lamina.sub"
+  package static var operation: lk_binary { LK_SUB }
+
+  package init(attributes: inout AttributeReader) throws {}
+
+  package static func combine<T: FixedWidthInteger>(_ a: T, _ b: T) -> T { a &- b }
+}
