@@ -1,4 +1,7 @@
+#include "depthwise.h"
 #include "gemm.h"
+
+#include <string.h>
 
 typedef union packed_header {
   lk_isa isa;
@@ -49,6 +52,10 @@ void lk_f32_conv2d_pack(const lk_conv2d *conv, const float *weight, void *packed
   packed_header *header = packed;
   header->isa = lk_active_isa();
   const lk_product product = make_product(conv, lk_gemm_kernels_for(header->isa));
+  if (lk_is_depthwise(conv)) {
+    memcpy(header + 1, weight, product.groups * product.rows * product.depth * sizeof(float));
+    return;
+  }
   pack_panels(conv, &product, weight, (float *)(header + 1));
 }
 
@@ -101,6 +108,7 @@ static bool is_pointwise(const lk_conv2d *conv) {
 }
 
 size_t lk_f32_conv2d_scratch_bytes(const lk_conv2d *conv, int threads) {
+  if (lk_is_depthwise(conv)) return lk_f32_depthwise_scratch_bytes(conv, threads);
   const lk_product p = make_product(conv, NULL);
   return lk_product_scratch_bytes(p.rows, p.columns, p.depth, threads);
 }
@@ -108,6 +116,11 @@ size_t lk_f32_conv2d_scratch_bytes(const lk_conv2d *conv, int threads) {
 void lk_f32_conv2d(lk_pool *pool, const lk_conv2d *conv, const float *input, const void *packed,
                    const float *bias, const float *residual, float *output, void *scratch) {
   const packed_header *header = packed;
+  if (lk_is_depthwise(conv)) {
+    lk_f32_depthwise(pool, header->isa, conv, input, (const float *)(header + 1), bias, residual, output,
+                     scratch);
+    return;
+  }
   lk_conv2d flat = *conv;
   if (is_pointwise(conv)) {
     flat.in_width = flat.out_width = conv->out_height * conv->out_width;

@@ -16,26 +16,6 @@ LK_INLINE vf activate(vf x, lk_activation activation) {
   return x;
 }
 
-/// Lanes first ..< end from memory, 0 in the others; touches nothing else.
-LK_INLINE vf load_lanes(const float *p, int first, int end) {
-#if defined(LK_TARGET_AVX512)
-  return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << end) - (1u << first)), p);
-#else
-  vf x = vf_set(0);
-  for (int i = first; i < end; i++) x[i] = p[i];
-  return x;
-#endif
-}
-
-/// Stores lanes first ..< end; touches nothing else.
-LK_INLINE void store_lanes(float *p, vf x, int first, int end) {
-#if defined(LK_TARGET_AVX512)
-  _mm512_mask_storeu_ps(p, (__mmask16)((1u << end) - (1u << first)), (__m512)x);
-#else
-  for (int i = first; i < end; i++) p[i] = x[i];
-#endif
-}
-
 static void finish_in_runs(const float *sums, size_t rows, size_t vectors, const lk_tile *tile) {
   const lk_column_run whole = {.end = tile->columns, .offset = 0};
   const lk_column_run *runs = tile->runs ? tile->runs : &whole;
@@ -49,16 +29,16 @@ static void finish_in_runs(const float *sums, size_t rows, size_t vectors, const
       const int high = (int)((run->end < end ? run->end : end) - start);
       const ptrdiff_t offset = run->offset + (ptrdiff_t)start;
       const vf column_bias =
-          tile->column_bias ? load_lanes(tile->column_bias + start, low, high) : vf_set(0);
+          tile->column_bias ? vf_load_lanes(tile->column_bias + start, low, high) : vf_set(0);
       for (size_t r = 0; r < rows; r++) {
         const ptrdiff_t at = (ptrdiff_t)(r * tile->ldc) + offset;
         vf x = vf_load(sums + (r * vectors + v) * LK_LANES);
         if (tile->c_scale != 0)
-          x = vf_fma(vf_set(tile->c_scale), load_lanes(tile->c + at, low, high), x);
+          x = vf_fma(vf_set(tile->c_scale), vf_load_lanes(tile->c + at, low, high), x);
         if (tile->row_bias) x += vf_set(tile->row_bias[r]);
         if (tile->column_bias) x += column_bias;
-        if (tile->residual) x += load_lanes(tile->residual + at, low, high);
-        store_lanes(tile->c + at, activate(x, tile->activation), low, high);
+        if (tile->residual) x += vf_load_lanes(tile->residual + at, low, high);
+        vf_store_lanes(tile->c + at, activate(x, tile->activation), low, high);
       }
     }
   }
@@ -205,7 +185,7 @@ static void pack_run(const lk_patch_run *run, size_t plane, size_t channels, flo
         vf_store(line, vf_load(from));
     } else if (stride == 1) {
       for (size_t c = 0; c < channels; c++, line += width, from += plane)
-        vf_store_first(line, load_lanes(from, low, high), n);
+        vf_store_first(line, vf_load_lanes(from, low, high), n);
     } else if (stride == 2) {
       // The last lane read is 2·(high − 1): no float behind it is touched.
       const int last = 2 * high - 1, low2 = 2 * low;
@@ -213,7 +193,7 @@ static void pack_run(const lk_patch_run *run, size_t plane, size_t channels, flo
       const int low_b = within_lanes(low2 - LK_LANES, LK_LANES);
       const int end_b = within_lanes(last - LK_LANES, LK_LANES);
       for (size_t c = 0; c < channels; c++, line += width, from += plane) {
-        const vf a = load_lanes(from, low_a, end_a), b = load_lanes(from + LK_LANES, low_b, end_b);
+        const vf a = vf_load_lanes(from, low_a, end_a), b = vf_load_lanes(from + LK_LANES, low_b, end_b);
         vf_store_first(line, __builtin_shufflevector(a, b, EVEN_LANES), n);
       }
     } else {

@@ -90,25 +90,31 @@ LK_INLINE vf vf_min(vf x, vf bound) { return vf_select(bound < x, bound, x); }
 /// The larger of `x` and `bound`; NaN when `x` is NaN.
 LK_INLINE vf vf_max(vf x, vf bound) { return vf_select(bound > x, bound, x); }
 
-/// Lanes 0 ..< n from memory, 0 in the others; touches nothing else. n may be 0.
-LK_INLINE vf vf_load_first(const float *p, int n) {
+/// Lanes first ..< end from memory, 0 in the others; touches nothing else.
+LK_INLINE vf vf_load_lanes(const float *p, int first, int end) {
 #if defined(LK_TARGET_AVX512)
-  return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+  return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << end) - (1u << first)), p);
 #else
-  vf v = {0};
-  for (int i = 0; i < n; i++) v[i] = p[i];
-  return v;
+  vf x = vf_set(0);
+  for (int i = first; i < end; i++) x[i] = p[i];
+  return x;
 #endif
 }
 
-/// Stores lanes 0 ..< n; touches nothing else. n may be 0.
-LK_INLINE void vf_store_first(float *p, vf v, int n) {
+/// Stores lanes first ..< end; touches nothing else.
+LK_INLINE void vf_store_lanes(float *p, vf x, int first, int end) {
 #if defined(LK_TARGET_AVX512)
-  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << end) - (1u << first)), (__m512)x);
 #else
-  for (int i = 0; i < n; i++) p[i] = v[i];
+  for (int i = first; i < end; i++) p[i] = x[i];
 #endif
 }
+
+/// Lanes 0 ..< n from memory, 0 in the others; touches nothing else. n may be 0.
+LK_INLINE vf vf_load_first(const float *p, int n) { return vf_load_lanes(p, 0, n); }
+
+/// Stores lanes 0 ..< n; touches nothing else. n may be 0.
+LK_INLINE void vf_store_first(float *p, vf v, int n) { vf_store_lanes(p, v, 0, n); }
 
 /// The sum of all lanes, in a fixed order.
 LK_INLINE float vf_sum(vf v) {

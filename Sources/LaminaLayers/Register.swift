@@ -10,9 +10,14 @@ public let standardLayers: [any Layer.Type] = [
   CELU.self,
   Clip.self,
   Compare.self,
+  Conv.self,
+  Conv2D.self,
+  ConvTranspose.self,
+  Dense.self,
   Divide.self,
   ELU.self,
   GELU.self,
+  Gemm.self,
   GlobalAveragePool.self,
   GlobalLpPool.self,
   GlobalMaxPool.self,
@@ -26,6 +31,7 @@ public let standardLayers: [any Layer.Type] = [
   Logical.self,
   LpPool.self,
   LocalResponseNorm.self,
+  MatMul.self,
   Maximum.self,
   MaxPool.self,
   Mean.self,
@@ -53,7 +59,12 @@ public let standardLayers: [any Layer.Type] = [
 ]
 
 /// The standard rewrites, in the order in which they run.
-public let standardRewrites: [any GraphRewrite] = []
+public let standardRewrites: [any GraphRewrite] = [
+  RemoveIdentities(),
+  FoldBatchNorm(),
+  FuseResidual(),
+  FuseActivation(),
+]
 
 extension LayerRegistry {
   /// The standard layers and rewrites, supplied by `lamina`.

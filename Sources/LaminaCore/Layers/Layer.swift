@@ -227,4 +227,21 @@ public struct BackwardCall {
   public var scratch: UnsafeMutableRawBufferPointer
   /// Threads to run on.
   public var pool: ThreadPool
+
+  /// A call.
+  public init(
+    outputGradients: [TensorView?], inputs: [TensorView?], outputs: [TensorView?],
+    parameters: [TensorView], inputGradients: [MutableTensorView?],
+    parameterGradients: [MutableTensorView?], scratch: UnsafeMutableRawBufferPointer,
+    pool: ThreadPool
+  ) {
+    self.outputGradients = outputGradients
+    self.inputs = inputs
+    self.outputs = outputs
+    self.parameters = parameters
+    self.inputGradients = inputGradients
+    self.parameterGradients = parameterGradients
+    self.scratch = scratch
+    self.pool = pool
+  }
 }

@@ -1,0 +1,90 @@
+import LaminaCore
+import LaminaKernels
+
+/// `y = activation(conv(x, weight) + bias + r)`: a two-dimensional convolution, optionally with a sum and an
+/// activation in its epilogue.
+///
+/// Input `[batch, channels, height, width]`, with `residual` a second one of the output's shape; output
+/// `[batch, out_channels, height, width]`.
+/// Parameters: `weight` [out_channels, channels / groups, kernel height, kernel width], `bias` [out_channels].
+public struct Conv2D: Layer {
+  /// `lamina.conv2d`.
+  public static let kind: LayerKind = "lamina.conv2d"
+  /// The input, and what is added with `residual`.
+  public static let arity = 1...2
+
+  private enum Activation: String, CaseIterable {
+    case none, relu, clip
+  }
+
+  private let convolution: Convolution
+  private let activation: Activation
+  private let bounds: (min: Float, max: Float)
+  private let hasResidual: Bool
+
+  /// Attributes `out_channels`, `kernel_size`, `strides`, `dilations`, `padding` (`[top, left, bottom, right]`,
+  /// `same_upper`, `same_lower` or `valid`), `groups`, `bias`, `activation` (`none`, `relu`, `clip` with
+  /// `activation_min` and `activation_max`), `residual` (false).
+  public init(attributes: inout AttributeReader) throws {
+    convolution = try Convolution(attributes: &attributes, rank: 2)
+    activation = try attributes.choice("activation", default: Activation.none)
+    bounds = (
+      try attributes.float("activation_min", default: -.infinity),
+      try attributes.float("activation_max", default: .infinity)
+    )
+    hasResidual = try attributes.bool("residual", default: false)
+  }
+
+  public func encode(into attributes: inout AttributeWriter) {
+    convolution.encode(into: &attributes)
+    if activation != .none { attributes.choice("activation", activation) }
+    if bounds.min != -.infinity { attributes.float("activation_min", bounds.min) }
+    if bounds.max != .infinity { attributes.float("activation_max", bounds.max) }
+    if hasResidual { attributes.bool("residual", hasResidual) }
+  }
+
+  public func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
+    try convolution.parameters(for: inputs[0])
+  }
+
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+    let output = try convolution.output(for: inputs[0])
+    guard inputs.count == (hasResidual ? 2 : 1) else {
+      throw LaminaError(.graph, "expected \(hasResidual ? 2 : 1) inputs, found \(inputs.count)")
+    }
+    if hasResidual, inputs[1] != output {
+      throw LaminaError(.shape, "expected a residual of \(output), found \(inputs[1])")
+    }
+    return [output]
+  }
+
+  public func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    convolution.scratchBytes(for: inputs, threads: threads)
+  }
+
+  public func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int {
+    convolution.multiplyAdds(for: inputs, outputs: outputs)
+  }
+
+  public var window: Window? {
+    let window = convolution.window
+    return Window(kernel: window.kernel, stride: window.strides, dilation: window.dilations)
+  }
+
+  private var epilogue: lk_activation {
+    switch activation {
+    case .none: lk_activation()
+    case .relu: lk_activation(kind: LK_ACTIVATION_CLAMP, low: 0, high: .infinity, slope: 0)
+    case .clip:
+      lk_activation(kind: LK_ACTIVATION_CLAMP, low: bounds.min, high: bounds.max, slope: 0)
+    }
+  }
+
+  public func forward(_ call: ForwardCall) throws {
+    try convolution.forward(call, activation: epilogue)
+  }
+
+  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+    try convolution.prepare(context, activation: epilogue)
+  }
+}

@@ -1,0 +1,236 @@
+import LaminaCore
+import LaminaKernels
+
+/// What the convolution layers share: attributes, shapes, and how they run.
+///
+/// Attributes: those of `SpatialWindow`, `out_channels`, `groups` (1) and `bias` (true).
+struct Convolution: Sendable, Hashable {
+  let window: SpatialWindow
+  let outChannels: Int
+  let groups: Int
+  let hasBias: Bool
+
+  /// Reads the attributes; `rank` nil takes as many axes as `kernel_size` has.
+  init(attributes: inout AttributeReader, rank: Int? = nil) throws {
+    window = try SpatialWindow(attributes: &attributes, rank: rank)
+    outChannels = try attributes.int("out_channels", in: 1...Shape.maximumExtent)
+    groups = try attributes.int("groups", default: 1, in: 1...Shape.maximumExtent)
+    hasBias = try attributes.bool("bias", default: true)
+    guard outChannels % groups == 0 else {
+      throw LaminaError(
+        .graph, "expected 'out_channels' divisible by \(groups) groups, found \(outChannels)")
+    }
+  }
+
+  func encode(into attributes: inout AttributeWriter) {
+    attributes.int("out_channels", outChannels)
+    window.encode(into: &attributes)
+    if groups != 1 { attributes.int("groups", groups) }
+    if !hasBias { attributes.bool("bias", hasBias) }
+  }
+
+  /// `weight` [out_channels, channels / groups, kernel…] and `bias` [out_channels].
+  func parameters(for input: TensorSpec) throws -> [ParameterSpec] {
+    let channels = try inChannels(of: input)
+    let shape = try Shape([outChannels, channels / groups] + window.kernel)
+    var specs = [ParameterSpec("weight", shape, initializer: .heNormal(fanOut: true))]
+    if hasBias { specs.append(ParameterSpec("bias", [outChannels], initializer: .zeros)) }
+    return specs
+  }
+
+  private func inChannels(of input: TensorSpec) throws -> Int {
+    _ = try window.spatialExtents(of: input)
+    let channels = input.shape[1]
+    guard channels % groups == 0 else {
+      throw LaminaError(.shape, "expected channels divisible by \(groups) groups, found \(channels)")
+    }
+    return channels
+  }
+
+  /// `[batch, out_channels, spatial…]`.
+  func output(for input: TensorSpec) throws -> TensorSpec {
+    _ = try parameters(for: input)
+    let spatial = try window.resolve(try window.spatialExtents(of: input)).output
+    return TensorSpec(try Shape([input.shape[0], outChannels] + spatial))
+  }
+
+  func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int {
+    guard let input = inputs.first, let output = outputs.first, input.shape.rank > 1 else { return 0 }
+    return saturatingProduct(
+      output.shape.count, saturatingProduct(input.shape[1] / groups, window.taps))
+  }
+
+  /// The kernel call for `input`.
+  func plan(for input: TensorSpec, activation: lk_activation = lk_activation()) throws
+    -> ConvolutionPlan
+  {
+    try ConvolutionPlan(self, input, activation)
+  }
+}
+
+/// A convolution of given shapes as one two-dimensional kernel call, or, where the window is deep, one for each
+/// slice of the output: the input's slices that an output slice reads are channels of that call.
+struct ConvolutionPlan: Sendable {
+  private let call: lk_conv2d
+  private let channels: Int
+  private let inDepth: Int
+  private let outDepth: Int
+  private let kernelDepth: Int
+  private let strideDepth: Int
+  private let dilationDepth: Int
+  private let padFront: Int
+
+  fileprivate init(
+    _ convolution: Convolution, _ input: TensorSpec, _ activation: lk_activation
+  ) throws {
+    let window = convolution.window
+    let extents = try window.spatialExtents(of: input)
+    let (begins, output) = try window.resolve(extents)
+    func three(_ values: [Int], _ fill: Int) -> [Int] {
+      [Int](repeating: fill, count: 3 - values.count) + values
+    }
+    let (from, to) = (three(extents, 1), three(output, 1))
+    let (kernel, strides) = (three(window.kernel, 1), three(window.strides, 1))
+    let (dilations, pads) = (three(window.dilations, 1), three(begins, 0))
+    channels = input.shape[1]
+    (inDepth, outDepth, kernelDepth) = (from[0], to[0], kernel[0])
+    (strideDepth, dilationDepth, padFront) = (strides[0], dilations[0], pads[0])
+    call = lk_conv2d(
+      batch: input.shape[0], in_channels: channels * kernel[0], in_height: from[1], in_width: from[2],
+      out_channels: convolution.outChannels, out_height: to[1], out_width: to[2],
+      kernel_height: kernel[1], kernel_width: kernel[2], stride_height: strides[1],
+      stride_width: strides[2], dilation_height: dilations[1], dilation_width: dilations[2],
+      pad_top: pads[1], pad_left: pads[2], groups: convolution.groups, activation: activation)
+  }
+
+  private var isFlat: Bool { inDepth == 1 && outDepth == 1 && kernelDepth == 1 && padFront == 0 }
+  private var sliceIn: Int { call.in_height * call.in_width }
+  private var sliceOut: Int { call.out_height * call.out_width }
+  private var gatherBytes: Int { isFlat ? 0 : aligned(call.batch * call.in_channels * sliceIn * 4) }
+  private var resultBytes: Int { isFlat ? 0 : aligned(call.batch * call.out_channels * sliceOut * 4) }
+
+  private func aligned(_ bytes: Int) -> Int { (bytes + 63) & ~63 }
+
+  /// Bytes of the packed weight.
+  var packedBytes: Int { aligned(withUnsafePointer(to: call) { lk_f32_conv2d_packed_bytes($0) }) }
+
+  /// Bytes of scratch memory.
+  func scratchBytes(threads: Int) -> Int {
+    gatherBytes + resultBytes
+      + aligned(withUnsafePointer(to: call) { lk_f32_conv2d_scratch_bytes($0, Int32(threads)) })
+  }
+
+  /// What runs: `gemm avx512`, `depthwise avx512`.
+  var summary: String {
+    let isDepthwise = call.groups == call.in_channels
+    return (isDepthwise ? "depthwise " : "gemm ") + String(cString: lk_isa_name(lk_active_isa()))
+  }
+
+  func pack(_ weight: UnsafePointer<Float>, to packed: UnsafeMutableRawPointer) {
+    withUnsafePointer(to: call) { lk_f32_conv2d_pack($0, weight, packed) }
+  }
+
+  /// Convolves; `residual` has the output's shape and needs a flat window.
+  func run(
+    pool: ThreadPool, input: UnsafePointer<Float>, packed: UnsafeRawPointer,
+    bias: UnsafePointer<Float>?, residual: UnsafePointer<Float>?,
+    output: UnsafeMutablePointer<Float>, scratch: UnsafeMutableRawPointer
+  ) {
+    guard call.batch > 0 else { return }
+    withUnsafePointer(to: call) { call in
+      if isFlat {
+        lk_f32_conv2d(pool.handle, call, input, packed, bias, residual, output, scratch)
+        return
+      }
+      let gathered = scratch.assumingMemoryBound(to: Float.self)
+      let result = (scratch + gatherBytes).assumingMemoryBound(to: Float.self)
+      for slice in 0..<outDepth {
+        gather(slice, input, to: gathered)
+        lk_f32_conv2d(
+          pool.handle, call, gathered, packed, bias, nil, result, scratch + gatherBytes + resultBytes)
+        for plane in 0..<call.pointee.batch * call.pointee.out_channels {
+          (output + (plane * outDepth + slice) * sliceOut)
+            .update(from: result + plane * sliceOut, count: sliceOut)
+        }
+      }
+    }
+  }
+
+  private func gather(
+    _ slice: Int, _ input: UnsafePointer<Float>, to gathered: UnsafeMutablePointer<Float>
+  ) {
+    for plane in 0..<call.batch * channels {
+      for tap in 0..<kernelDepth {
+        let target = gathered + (plane * kernelDepth + tap) * sliceIn
+        let depth = slice * strideDepth + tap * dilationDepth - padFront
+        if (0..<inDepth).contains(depth) {
+          target.update(from: input + (plane * inDepth + depth) * sliceIn, count: sliceIn)
+        } else {
+          target.update(repeating: 0, count: sliceIn)
+        }
+      }
+    }
+  }
+}
+
+/// A convolution with its weight packed.
+struct PreparedConvolution: PreparedLayer {
+  private let plan: ConvolutionPlan
+  private let packed: AlignedBuffer
+  private let hasBias: Bool
+  let scratchBytes: Int
+  let summary: String
+
+  var packedBytes: Int { packed.byteCount }
+
+  init(_ plan: ConvolutionPlan, weight: Tensor, hasBias: Bool, threads: Int) throws {
+    self.plan = plan
+    self.hasBias = hasBias
+    packed = try AlignedBuffer(byteCount: plan.packedBytes)
+    scratchBytes = plan.scratchBytes(threads: threads)
+    summary = plan.summary
+    plan.pack(weight.view.floats, to: packed.baseAddress)
+  }
+
+  func run(_ call: ForwardCall) throws {
+    guard let scratch = call.scratch.baseAddress else { return }
+    plan.run(
+      pool: call.pool, input: call.inputs[0].floats, packed: packed.baseAddress,
+      bias: hasBias ? call.parameters[1].floats : nil,
+      residual: call.inputs.count > 1 ? call.inputs[1].floats : nil,
+      output: call.outputs[0].floats, scratch: scratch)
+  }
+}
+
+extension Convolution {
+  /// Packs the weight into scratch memory and convolves.
+  func forward(_ call: ForwardCall, activation: lk_activation = lk_activation()) throws {
+    let input = call.inputs[0]
+    let plan = try plan(for: TensorSpec(input.shape, input.type), activation: activation)
+    guard let packed = call.scratch.baseAddress else { return }
+    plan.pack(call.parameters[0].floats, to: packed)
+    plan.run(
+      pool: call.pool, input: input.floats, packed: packed,
+      bias: hasBias ? call.parameters[1].floats : nil,
+      residual: call.inputs.count > 1 ? call.inputs[1].floats : nil,
+      output: call.outputs[0].floats, scratch: packed + plan.packedBytes)
+  }
+
+  /// Bytes that `forward` wants.
+  func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    guard let input = inputs.first, let plan = try? plan(for: input) else { return 0 }
+    return plan.packedBytes + plan.scratchBytes(threads: threads)
+  }
+
+  /// The fast path, when the weight is constant.
+  func prepare(_ context: PrepareContext, activation: lk_activation = lk_activation()) throws
+    -> (any PreparedLayer)?
+  {
+    guard let weight = context.parameters.first?.value, let input = context.inputs.first else {
+      return nil
+    }
+    return try PreparedConvolution(
+      try plan(for: input, activation: activation), weight: weight, hasBias: hasBias,
+      threads: context.threads)
+  }
+}

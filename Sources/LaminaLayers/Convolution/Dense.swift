@@ -1,0 +1,110 @@
+import LaminaCore
+import LaminaKernels
+
+/// `y = x · weightᵀ + bias`.
+///
+/// Input `[…, in_features]`, output `[…, out_features]`: leading axes stay.
+/// Parameters: `weight` [out_features, in_features], `bias` [out_features].
+public struct Dense: Layer {
+  /// `lamina.dense`.
+  public static let kind: LayerKind = "lamina.dense"
+  private let outFeatures: Int
+  private let hasBias: Bool
+
+  /// Attributes `out_features`, `bias` (true).
+  public init(attributes: inout AttributeReader) throws {
+    outFeatures = try attributes.int("out_features", in: 1...Shape.maximumExtent)
+    hasBias = try attributes.bool("bias", default: true)
+  }
+
+  public func encode(into attributes: inout AttributeWriter) {
+    attributes.int("out_features", outFeatures)
+    if !hasBias { attributes.bool("bias", hasBias) }
+  }
+
+  private func inFeatures(of input: TensorSpec) throws -> Int {
+    guard input.type == .float32 else {
+      throw LaminaError(.shape, "expected float32, found \(input.type.rawValue)")
+    }
+    guard let features = input.shape.dimensions.last else {
+      throw LaminaError(.shape, "expected at least 1 axis, found a scalar")
+    }
+    return features
+  }
+
+  public func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
+    let features = try inFeatures(of: inputs[0])
+    let bound = 1 / Float(max(features, 1)).squareRoot()
+    let weight = try Shape([outFeatures, features])
+    var specs = [ParameterSpec("weight", weight, initializer: .uniform(bound: bound))]
+    if hasBias {
+      specs.append(ParameterSpec("bias", [outFeatures], initializer: .uniform(bound: bound)))
+    }
+    return specs
+  }
+
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+    _ = try parameters(for: inputs)
+    return [TensorSpec(try Shape(inputs[0].shape.dimensions.dropLast() + [outFeatures]))]
+  }
+
+  public func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    guard let input = inputs.first, let features = input.shape.dimensions.last else { return 0 }
+    return lk_f32_gemm_scratch_bytes(rows(of: input.shape), outFeatures, features, Int32(threads))
+  }
+
+  public func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int {
+    guard let output = outputs.first, let features = inputs.first?.shape.dimensions.last else {
+      return 0
+    }
+    return saturatingProduct(output.shape.count, features)
+  }
+
+  private func rows(of shape: Shape) -> Int { shape.count(before: shape.rank - 1) }
+
+  public func forward(_ call: ForwardCall) throws {
+    let (input, output) = (call.inputs[0], call.outputs[0])
+    guard output.shape.count > 0, let scratch = call.scratch.baseAddress else { return }
+    let rows = rows(of: input.shape)
+    let features = input.shape[input.shape.rank - 1]
+    if hasBias {
+      for row in 0..<rows {
+        (output.floats + row * outFeatures).update(
+          from: call.parameters[1].floats, count: outFeatures)
+      }
+    }
+    lk_f32_gemm(
+      call.pool.handle, rows, outFeatures, features, 1, input.floats, features, false,
+      call.parameters[0].floats, features, true, hasBias ? 1 : 0, output.floats, outFeatures, scratch)
+  }
+
+  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+    guard let weight = context.parameters.first?.value else { return nil }
+    return try PreparedDense(
+      rows: rows(of: context.inputs[0].shape), weight: weight, hasBias: hasBias,
+      threads: context.threads)
+  }
+}
+
+private struct PreparedDense: PreparedLayer {
+  private let rows: Int
+  private let weight: PackedMatrix
+  private let hasBias: Bool
+  let scratchBytes: Int
+
+  var packedBytes: Int { weight.byteCount }
+  var summary: String { weight.summary }
+
+  init(rows: Int, weight: Tensor, hasBias: Bool, threads: Int) throws {
+    self.rows = rows
+    self.hasBias = hasBias
+    self.weight = try PackedMatrix(weight, isTransposed: true)
+    scratchBytes = self.weight.scratchBytes(rows: rows, threads: threads)
+  }
+
+  func run(_ call: ForwardCall) throws {
+    weight.multiply(
+      call.inputs[0].floats, rows: rows, bias: hasBias ? call.parameters[1].floats : nil,
+      into: call.outputs[0].floats, call)
+  }
+}

@@ -1,0 +1,126 @@
+import Lamina
+
+/// Compares `backward` with central differences of Σ weight·output over random weights.
+struct GradientCheck {
+  let layer: any Layer
+  let inputs: [Tensor]
+  let parameters: [Tensor]
+  let parameterSpecs: [ParameterSpec]
+  let inputSpecs: [TensorSpec]
+  let outputSpecs: [TensorSpec]
+  let needsInputs: Bool
+  let needsOutputs: Bool
+  let row: LayerCase
+  let report: (String) -> Void
+
+  private static let pool = ThreadPool(threads: 2)
+  private static let randomSeed: UInt64 = 7
+  private static let samplesPerTensor = 24
+
+  func check() throws {
+    let weights = try outputSpecs.enumerated().map {
+      try Tensor(random: $1.shape, $1.type, seed: 500 &+ UInt64($0))
+    }
+    let outputs = try forward(inputs, parameters)
+    let wanted =
+      inputs.map { $0.type == .float32 }
+      + zip(parameterSpecs, parameters).map { $0.role == .weight && $1.type == .float32 }
+    let bases = try (inputs + parameters).enumerated().map {
+      try Tensor(random: $1.shape, .float32, seed: 900 &+ UInt64($0))
+    }
+    let all = try backward(weights, outputs, bases, wanted)
+    for target in wanted.indices where wanted[target] {
+      let name =
+        target < inputs.count
+        ? "input \(target)" : "parameter \(parameterSpecs[target - inputs.count].name)"
+      var only = wanted.map { _ in false }
+      only[target] = true
+      let alone = try backward(weights, outputs, bases, only)
+      guard let gradient = all[target], let same = alone[target] else { continue }
+      if largestDifference(same.naive.elements, gradient.naive.elements).value > 0 {
+        report("the gradient of \(name) depends on which others are nil")
+      }
+      try compare(gradient, bases[target], target, name, weights)
+    }
+  }
+
+  private func compare(
+    _ gradient: Tensor, _ base: Tensor, _ target: Int, _ name: String, _ weights: [Tensor]
+  ) throws {
+    let tensors = inputs + parameters
+    let count = tensors[target].shape.count
+    let step = max(1, count / Self.samplesPerTensor)
+    for index in stride(from: 0, to: count, by: step) {
+      func loss(_ offset: Float) throws -> Double {
+        var changed = tensors
+        changed[target] = try Tensor(copying: tensors[target].view)
+        changed[target].withMutableElements(of: Float.self) { $0[index] += offset }
+        let outputs = try forward(
+          Array(changed[..<inputs.count]), Array(changed[inputs.count...]))
+        return zip(outputs, weights).reduce(0) { sum, pair in
+          guard pair.0.type == .float32 else { return sum }
+          return zip(pair.0.naive.elements, pair.1.naive.elements).reduce(sum) { $0 + $1.0 * $1.1 }
+        }
+      }
+      let numeric = try (loss(row.gradientStep) - loss(-row.gradientStep)) / Double(2 * row.gradientStep)
+      let found = gradient.naive.elements[index] - base.naive.elements[index]
+      if !(abs(found - numeric) <= row.gradientTolerance * max(1, abs(numeric))) {
+        report("the gradient of \(name) at element \(index): expected \(numeric), found \(found)")
+        return
+      }
+    }
+  }
+
+  private func scratch() throws -> AlignedBuffer {
+    let bytes = layer.scratchBytes(for: inputSpecs, threads: Self.pool.threadCount)
+    let buffer = try AlignedBuffer(byteCount: bytes)
+    buffer.baseAddress.initializeMemory(as: UInt8.self, repeating: 0xFF, count: bytes)
+    return buffer
+  }
+
+  private func forward(_ inputs: [Tensor], _ parameters: [Tensor]) throws -> [Tensor] {
+    let outputs = try outputSpecs.map { try Tensor(uninitialized: $0.shape, $0.type) }
+    let scratch = try scratch()
+    // A layer may update its buffers when it trains: each pass gets copies.
+    let copies = try parameters.map { try Tensor(copying: $0.view) }
+    try withExtendedLifetime((inputs, copies, outputs, scratch)) {
+      try layer.forward(
+        ForwardCall(
+          inputs: inputs.map(\.view), parameters: copies.map(\.view),
+          outputs: outputs.map(\.mutableView),
+          scratch: UnsafeMutableRawBufferPointer(
+            start: scratch.baseAddress, count: scratch.byteCount),
+          pool: Self.pool, isTraining: true, seed: Self.randomSeed))
+    }
+    return outputs
+  }
+
+  /// Gradients that were added to copies of `bases`, for inputs and then parameters; nil where not wanted.
+  private func backward(
+    _ outputGradients: [Tensor], _ outputs: [Tensor], _ bases: [Tensor], _ wanted: [Bool]
+  ) throws -> [Tensor?] {
+    let gradients = try zip(bases, wanted).map { try $1 ? Tensor(copying: $0.view) : nil }
+    let scratch = try scratch()
+    let views = gradients.map { $0?.mutableView }
+    try withExtendedLifetime((gradients, outputGradients, outputs, scratch)) {
+      try layer.backward(
+        BackwardCall(
+          outputGradients: outputGradients.map { $0.type == .float32 ? $0.view : nil },
+          inputs: inputs.map { needsInputs ? $0.view : nil },
+          outputs: outputs.map { needsOutputs ? $0.view : nil },
+          parameters: parameters.map(\.view), inputGradients: Array(views[..<inputs.count]),
+          parameterGradients: Array(views[inputs.count...]),
+          scratch: UnsafeMutableRawBufferPointer(
+            start: scratch.baseAddress, count: scratch.byteCount),
+          pool: Self.pool))
+    }
+    return gradients
+  }
+}
+
+extension Tensor {
+  /// A view to fill a tensor that was just made; valid while it lives.
+  var mutableView: MutableTensorView {
+    MutableTensorView(shape, type, UnsafeMutableRawPointer(mutating: view.baseAddress))
+  }
+}
