@@ -2,7 +2,7 @@ import LaminaCore
 import LaminaKernels
 
 /// A function of one number: a kernel and its constants.
-package struct ElementwiseFunction: Sendable {
+struct ElementwiseFunction: Sendable {
   var code: lk_unary
   var a: Float = 0
   var b: Float = 0
@@ -20,23 +20,23 @@ package struct ElementwiseFunction: Sendable {
 }
 
 /// y = f(x) for every `float32` element of a tensor of any shape.
-package protocol ElementwiseLayer: Layer {
+protocol ElementwiseLayer: Layer {
   /// The function.
   var function: ElementwiseFunction { get }
 }
 
 extension ElementwiseLayer {
-  package static var outputMemory: OutputMemory { .mayOverwriteInput }
+  public static var outputMemory: OutputMemory { .mayOverwriteInput }
 
-  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     [try inputs[0].expecting(.float32)]
   }
 
-  package func forward(_ call: ForwardCall) throws {
+  public func forward(_ call: ForwardCall) throws {
     function.run(call.inputs[0].shape.count, from: call.inputs[0].floats, to: call.outputs[0].floats, call.pool)
   }
 
-  package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     PreparedElementwise(function, context)
   }
 }

@@ -2,12 +2,13 @@ import LaminaCore
 import LaminaKernels
 
 /// y = x·max(0, min(1, x/6 + ½)) (Howard et al. 2019).
-package struct HardSwish: ElementwiseLayer {
-  package static let kind: LayerKind = "lamina.hard_swish"
+public struct HardSwish: ElementwiseLayer {
+  /// `lamina.hard_swish`.
+  public static let kind: LayerKind = "lamina.hard_swish"
 
-  package init(attributes: inout AttributeReader) throws {}
+  public init(attributes: inout AttributeReader) throws {}
 
-  package func encode(into attributes: inout AttributeWriter) {}
+  public func encode(into attributes: inout AttributeWriter) {}
 
-  package var function: ElementwiseFunction { ElementwiseFunction(code: LK_HARD_SWISH) }
+  var function: ElementwiseFunction { ElementwiseFunction(code: LK_HARD_SWISH) }
 }

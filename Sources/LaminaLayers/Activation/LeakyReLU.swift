@@ -2,17 +2,18 @@ import LaminaCore
 import LaminaKernels
 
 /// y = x < 0 ? alpha·x : x.
-package struct LeakyReLU: ElementwiseLayer {
-  package static let kind: LayerKind = "lamina.leaky_relu"
+public struct LeakyReLU: ElementwiseLayer {
+  /// `lamina.leaky_relu`.
+  public static let kind: LayerKind = "lamina.leaky_relu"
   let alpha: Float
 
-  package init(attributes: inout AttributeReader) throws {
+  public init(attributes: inout AttributeReader) throws {
     alpha = try attributes.float("alpha", default: 0.01)
   }
 
-  package func encode(into attributes: inout AttributeWriter) {
+  public func encode(into attributes: inout AttributeWriter) {
     attributes.float("alpha", alpha)
   }
 
-  package var function: ElementwiseFunction { ElementwiseFunction(code: LK_LEAKY_RELU, a: alpha) }
+  var function: ElementwiseFunction { ElementwiseFunction(code: LK_LEAKY_RELU, a: alpha) }
 }

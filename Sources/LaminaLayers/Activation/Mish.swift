@@ -2,12 +2,13 @@ import LaminaCore
 import LaminaKernels
 
 /// y = x·tanh(ln(1 + eˣ)) (Misra 2019).
-package struct Mish: ElementwiseLayer {
-  package static let kind: LayerKind = "lamina.mish"
+public struct Mish: ElementwiseLayer {
+  /// `lamina.mish`.
+  public static let kind: LayerKind = "lamina.mish"
 
-  package init(attributes: inout AttributeReader) throws {}
+  public init(attributes: inout AttributeReader) throws {}
 
-  package func encode(into attributes: inout AttributeWriter) {}
+  public func encode(into attributes: inout AttributeWriter) {}
 
-  package var function: ElementwiseFunction { ElementwiseFunction(code: LK_MISH) }
+  var function: ElementwiseFunction { ElementwiseFunction(code: LK_MISH) }
 }

@@ -5,27 +5,28 @@ import LaminaKernels
 ///
 /// The slope is the parameter `weight` [C], or [1] with `shared = true`; or a second input that broadcasts to
 /// the first.
-package struct PReLU: Layer {
-  package static let kind: LayerKind = "lamina.prelu"
-  package static var arity: ClosedRange<Int> { 1...2 }
-  package static var outputMemory: OutputMemory { .mayOverwriteInput }
+public struct PReLU: Layer {
+  /// `lamina.prelu`.
+  public static let kind: LayerKind = "lamina.prelu"
+  public static var arity: ClosedRange<Int> { 1...2 }
+  public static var outputMemory: OutputMemory { .mayOverwriteInput }
   let shared: Bool
 
-  package init(attributes: inout AttributeReader) throws {
+  public init(attributes: inout AttributeReader) throws {
     shared = try attributes.bool("shared", default: false)
   }
 
-  package func encode(into attributes: inout AttributeWriter) {
+  public func encode(into attributes: inout AttributeWriter) {
     attributes.bool("shared", shared)
   }
 
-  package func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
+  public func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
     guard inputs.count == 1 else { return [] }
     let channels = shared ? 1 : try inputs[0].channels
     return [ParameterSpec("weight", try Shape([channels]), initializer: .constant(0.25))]
   }
 
-  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     let spec = try inputs[0].expecting(.float32)
     if inputs.count == 2 {
       let slope = try inputs[1].expecting(.float32).shape
@@ -39,7 +40,7 @@ package struct PReLU: Layer {
     return [spec]
   }
 
-  package func forward(_ call: ForwardCall) throws {
+  public func forward(_ call: ForwardCall) throws {
     let x = call.inputs[0]
     let slope = call.inputs.count == 2 ? call.inputs[1] : call.parameters[0]
     var aligned = slope.shape

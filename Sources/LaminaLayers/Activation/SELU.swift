@@ -2,20 +2,21 @@ import LaminaCore
 import LaminaKernels
 
 /// y = gamma·(x > 0 ? x : alpha·(eˣ − 1)) (Klambauer et al. 2017).
-package struct SELU: ElementwiseLayer {
-  package static let kind: LayerKind = "lamina.selu"
+public struct SELU: ElementwiseLayer {
+  /// `lamina.selu`.
+  public static let kind: LayerKind = "lamina.selu"
   let alpha: Float
   let gamma: Float
 
-  package init(attributes: inout AttributeReader) throws {
+  public init(attributes: inout AttributeReader) throws {
     alpha = try attributes.float("alpha", default: 1.6732632)
     gamma = try attributes.float("gamma", default: 1.050701)
   }
 
-  package func encode(into attributes: inout AttributeWriter) {
+  public func encode(into attributes: inout AttributeWriter) {
     attributes.float("alpha", alpha)
     attributes.float("gamma", gamma)
   }
 
-  package var function: ElementwiseFunction { ElementwiseFunction(code: LK_SELU, a: alpha, b: gamma) }
+  var function: ElementwiseFunction { ElementwiseFunction(code: LK_SELU, a: alpha, b: gamma) }
 }

@@ -2,20 +2,21 @@ import LaminaCore
 import LaminaKernels
 
 /// y = x < −lambd ? x + bias : x > lambd ? x − bias : 0.
-package struct Shrink: ElementwiseLayer {
-  package static let kind: LayerKind = "lamina.shrink"
+public struct Shrink: ElementwiseLayer {
+  /// `lamina.shrink`.
+  public static let kind: LayerKind = "lamina.shrink"
   let bias: Float
   let lambd: Float
 
-  package init(attributes: inout AttributeReader) throws {
+  public init(attributes: inout AttributeReader) throws {
     bias = try attributes.float("bias", default: 0)
     lambd = try attributes.float("lambd", default: 0.5)
   }
 
-  package func encode(into attributes: inout AttributeWriter) {
+  public func encode(into attributes: inout AttributeWriter) {
     attributes.float("bias", bias)
     attributes.float("lambd", lambd)
   }
 
-  package var function: ElementwiseFunction { ElementwiseFunction(code: LK_SHRINK, a: bias, b: lambd) }
+  var function: ElementwiseFunction { ElementwiseFunction(code: LK_SHRINK, a: bias, b: lambd) }
 }

@@ -2,12 +2,13 @@ import LaminaCore
 import LaminaKernels
 
 /// y = 1 / (1 + e⁻ˣ).
-package struct Sigmoid: ElementwiseLayer {
-  package static let kind: LayerKind = "lamina.sigmoid"
+public struct Sigmoid: ElementwiseLayer {
+  /// `lamina.sigmoid`.
+  public static let kind: LayerKind = "lamina.sigmoid"
 
-  package init(attributes: inout AttributeReader) throws {}
+  public init(attributes: inout AttributeReader) throws {}
 
-  package func encode(into attributes: inout AttributeWriter) {}
+  public func encode(into attributes: inout AttributeWriter) {}
 
-  package var function: ElementwiseFunction { ElementwiseFunction(code: LK_SIGMOID) }
+  var function: ElementwiseFunction { ElementwiseFunction(code: LK_SIGMOID) }
 }

@@ -2,12 +2,13 @@ import LaminaCore
 import LaminaKernels
 
 /// y = ln(1 + eˣ).
-package struct Softplus: ElementwiseLayer {
-  package static let kind: LayerKind = "lamina.softplus"
+public struct Softplus: ElementwiseLayer {
+  /// `lamina.softplus`.
+  public static let kind: LayerKind = "lamina.softplus"
 
-  package init(attributes: inout AttributeReader) throws {}
+  public init(attributes: inout AttributeReader) throws {}
 
-  package func encode(into attributes: inout AttributeWriter) {}
+  public func encode(into attributes: inout AttributeWriter) {}
 
-  package var function: ElementwiseFunction { ElementwiseFunction(code: LK_SOFTPLUS) }
+  var function: ElementwiseFunction { ElementwiseFunction(code: LK_SOFTPLUS) }
 }

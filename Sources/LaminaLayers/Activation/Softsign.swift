@@ -2,12 +2,13 @@ import LaminaCore
 import LaminaKernels
 
 /// y = x / (1 + |x|).
-package struct Softsign: ElementwiseLayer {
-  package static let kind: LayerKind = "lamina.softsign"
+public struct Softsign: ElementwiseLayer {
+  /// `lamina.softsign`.
+  public static let kind: LayerKind = "lamina.softsign"
 
-  package init(attributes: inout AttributeReader) throws {}
+  public init(attributes: inout AttributeReader) throws {}
 
-  package func encode(into attributes: inout AttributeWriter) {}
+  public func encode(into attributes: inout AttributeWriter) {}
 
-  package var function: ElementwiseFunction { ElementwiseFunction(code: LK_SOFTSIGN) }
+  var function: ElementwiseFunction { ElementwiseFunction(code: LK_SOFTSIGN) }
 }

@@ -2,17 +2,18 @@ import LaminaCore
 import LaminaKernels
 
 /// y = x / (1 + e^(−alpha·x)) (Ramachandran et al. 2017); SiLU when alpha is 1.
-package struct Swish: ElementwiseLayer {
-  package static let kind: LayerKind = "lamina.swish"
+public struct Swish: ElementwiseLayer {
+  /// `lamina.swish`.
+  public static let kind: LayerKind = "lamina.swish"
   let alpha: Float
 
-  package init(attributes: inout AttributeReader) throws {
+  public init(attributes: inout AttributeReader) throws {
     alpha = try attributes.float("alpha", default: 1)
   }
 
-  package func encode(into attributes: inout AttributeWriter) {
+  public func encode(into attributes: inout AttributeWriter) {
     attributes.float("alpha", alpha)
   }
 
-  package var function: ElementwiseFunction { ElementwiseFunction(code: LK_SWISH, a: alpha) }
+  var function: ElementwiseFunction { ElementwiseFunction(code: LK_SWISH, a: alpha) }
 }

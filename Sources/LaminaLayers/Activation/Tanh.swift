@@ -2,12 +2,13 @@ import LaminaCore
 import LaminaKernels
 
 /// y = tanh x.
-package struct Tanh: ElementwiseLayer {
-  package static let kind: LayerKind = "lamina.tanh"
+public struct Tanh: ElementwiseLayer {
+  /// `lamina.tanh`.
+  public static let kind: LayerKind = "lamina.tanh"
 
-  package init(attributes: inout AttributeReader) throws {}
+  public init(attributes: inout AttributeReader) throws {}
 
-  package func encode(into attributes: inout AttributeWriter) {}
+  public func encode(into attributes: inout AttributeWriter) {}
 
-  package var function: ElementwiseFunction { ElementwiseFunction(code: LK_TANH) }
+  var function: ElementwiseFunction { ElementwiseFunction(code: LK_TANH) }
 }

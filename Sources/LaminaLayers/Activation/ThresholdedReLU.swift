@@ -2,17 +2,18 @@ import LaminaCore
 import LaminaKernels
 
 /// y = x > alpha ? x : 0.
-package struct ThresholdedReLU: ElementwiseLayer {
-  package static let kind: LayerKind = "lamina.thresholded_relu"
+public struct ThresholdedReLU: ElementwiseLayer {
+  /// `lamina.thresholded_relu`.
+  public static let kind: LayerKind = "lamina.thresholded_relu"
   let alpha: Float
 
-  package init(attributes: inout AttributeReader) throws {
+  public init(attributes: inout AttributeReader) throws {
     alpha = try attributes.float("alpha", default: 1)
   }
 
-  package func encode(into attributes: inout AttributeWriter) {
+  public func encode(into attributes: inout AttributeWriter) {
     attributes.float("alpha", alpha)
   }
 
-  package var function: ElementwiseFunction { ElementwiseFunction(code: LK_THRESHOLDED_RELU, a: alpha) }
+  var function: ElementwiseFunction { ElementwiseFunction(code: LK_THRESHOLDED_RELU, a: alpha) }
 }

@@ -2,12 +2,13 @@ import LaminaCore
 import LaminaKernels
 
 /// y = x₁ + x₂ + …
-package struct Add: BinaryLayer {
-  package static let kind: LayerKind = "lamina.add"
-  package static var arity: ClosedRange<Int> { 1...Int.max }
-  package static var operation: lk_binary { LK_ADD }
+public struct Add: BinaryLayer {
+  /// `lamina.add`.
+  public static let kind: LayerKind = "lamina.add"
+  public static var arity: ClosedRange<Int> { 1...Int.max }
+  static var operation: lk_binary { LK_ADD }
 
-  package init(attributes: inout AttributeReader) throws {}
+  public init(attributes: inout AttributeReader) throws {}
 
-  package static func combine<T: FixedWidthInteger>(_ a: T, _ b: T) -> T { a &+ b }
+  static func combine<T: FixedWidthInteger>(_ a: T, _ b: T) -> T { a &+ b }
 }

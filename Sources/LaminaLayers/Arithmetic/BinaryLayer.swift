@@ -2,7 +2,7 @@ import LaminaCore
 import LaminaKernels
 
 /// y = f(f(a, b), c) … over tensors that broadcast to one shape, for `float32` and integers. Integers wrap.
-package protocol BinaryLayer: Layer {
+protocol BinaryLayer: Layer {
   /// The kernel for `float32`.
   static var operation: lk_binary { get }
   /// The function of two integers; total.
@@ -12,19 +12,19 @@ package protocol BinaryLayer: Layer {
 }
 
 extension BinaryLayer {
-  package static var arity: ClosedRange<Int> { 2...2 }
-  package static var outputMemory: OutputMemory { .mayOverwriteInput }
-  package static var keepsZeros: Bool { true }
+  public static var arity: ClosedRange<Int> { 2...2 }
+  public static var outputMemory: OutputMemory { .mayOverwriteInput }
+  static var keepsZeros: Bool { true }
 
-  package func encode(into attributes: inout AttributeWriter) {}
+  public func encode(into attributes: inout AttributeWriter) {}
 
-  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     _ = try inputs.commonType()
     let shape = try inputs.dropFirst().reduce(inputs[0].shape) { try $0.broadcast(with: $1.shape) }
     return [TensorSpec(shape, try inputs[0].expectingNumbers().type)]
   }
 
-  package func forward(_ call: ForwardCall) throws { try combine(call) }
+  public func forward(_ call: ForwardCall) throws { try combine(call) }
 
   /// The inputs one after the other.
   func combine(_ call: ForwardCall) throws {
@@ -43,7 +43,7 @@ extension BinaryLayer {
     }
   }
 
-  package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     PreparedBinary(Self.operation, keepsZeros: Self.keepsZeros, context)
   }
 }

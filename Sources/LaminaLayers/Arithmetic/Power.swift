@@ -3,25 +3,26 @@ import LaminaKernels
 
 /// y = a^b in the type of a; a is `float32` or an integer, b too. Integers wrap; a negative power of an integer
 /// is cut to an integer, and 0 to a negative power is 0.
-package struct Power: Layer {
-  package static let kind: LayerKind = "lamina.pow"
-  package static var arity: ClosedRange<Int> { 2...2 }
+public struct Power: Layer {
+  /// `lamina.pow`.
+  public static let kind: LayerKind = "lamina.pow"
+  public static var arity: ClosedRange<Int> { 2...2 }
 
-  package init(attributes: inout AttributeReader) throws {}
+  public init(attributes: inout AttributeReader) throws {}
 
-  package func encode(into attributes: inout AttributeWriter) {}
+  public func encode(into attributes: inout AttributeWriter) {}
 
-  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     _ = try inputs[1].expectingNumbers()
     let shape = try inputs[0].shape.broadcast(with: inputs[1].shape)
     return [TensorSpec(shape, try inputs[0].expectingNumbers().type)]
   }
 
-  package func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+  public func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
     inputs[0].type == .float32 && inputs[1].type != .float32 ? inputs[1].shape.count * 4 : 0
   }
 
-  package func forward(_ call: ForwardCall) throws {
+  public func forward(_ call: ForwardCall) throws {
     let (a, b, y) = (call.inputs[0], call.inputs[1], call.outputs[0])
     let shape = Broadcast(a.shape, b.shape, to: y.shape)
     switch (a.type.integerType, b.type.integerType) {

@@ -2,11 +2,12 @@ import LaminaCore
 import LaminaKernels
 
 /// y = a − b.
-package struct Subtract: BinaryLayer {
-  package static let kind: LayerKind = "lamina.sub"
-  package static var operation: lk_binary { LK_SUB }
+public struct Subtract: BinaryLayer {
+  /// `lamina.sub`.
+  public static let kind: LayerKind = "lamina.sub"
+  static var operation: lk_binary { LK_SUB }
 
-  package init(attributes: inout AttributeReader) throws {}
+  public init(attributes: inout AttributeReader) throws {}
 
-  package static func combine<T: FixedWidthInteger>(_ a: T, _ b: T) -> T { a &- b }
+  static func combine<T: FixedWidthInteger>(_ a: T, _ b: T) -> T { a &- b }
 }

@@ -3,27 +3,28 @@ import LaminaKernels
 
 /// y = weight[c]·(x − μ)/√(σ² + epsilon) + bias[c] with mean μ and population variance σ² of each item's group of
 /// C/groups channels of [N, C, …], for `float32` (Wu and He 2018).
-package struct GroupNorm: Layer {
-  package static let kind: LayerKind = "lamina.group_norm"
-  package static var outputMemory: OutputMemory { .mayOverwriteInput }
+public struct GroupNorm: Layer {
+  /// `lamina.group_norm`.
+  public static let kind: LayerKind = "lamina.group_norm"
+  public static var outputMemory: OutputMemory { .mayOverwriteInput }
   let groups: Int
   let epsilon: Float
 
-  package init(attributes: inout AttributeReader) throws {
+  public init(attributes: inout AttributeReader) throws {
     groups = try attributes.int("groups", in: 1...Int(Int32.max))
     epsilon = try attributes.epsilon(default: 1e-5)
   }
 
-  package func encode(into attributes: inout AttributeWriter) {
+  public func encode(into attributes: inout AttributeWriter) {
     attributes.int("groups", groups)
     attributes.float("epsilon", epsilon)
   }
 
-  package func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
+  public func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
     affineParameters(try Shape([inputs[0].channels]), scale: true, center: true)
   }
 
-  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     let channels = try inputs[0].channels
     guard channels % groups == 0 else {
       throw LaminaError(.shape, "expected channels in \(groups) equal groups, found \(channels)")
@@ -31,7 +32,7 @@ package struct GroupNorm: Layer {
     return [try inputs[0].expecting(.float32)]
   }
 
-  package func forward(_ call: ForwardCall) throws { normalizeGroups(groups, epsilon, call) }
+  public func forward(_ call: ForwardCall) throws { normalizeGroups(groups, epsilon, call) }
 }
 
 func normalizeGroups(_ groups: Int, _ epsilon: Float, _ call: ForwardCall) {

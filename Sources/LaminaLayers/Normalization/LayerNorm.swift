@@ -5,16 +5,17 @@ import LaminaKernels
 /// it, for `float32` (Ba et al. 2016). `weight` and `bias` have the shape of those axes.
 ///
 /// With `statistics` the outputs are y, μ and 1/√(σ² + epsilon), the latter with extents of 1 from `axis` on.
-package struct LayerNorm: Layer {
-  package static let kind: LayerKind = "lamina.layer_norm"
-  package static var outputMemory: OutputMemory { .mayOverwriteInput }
+public struct LayerNorm: Layer {
+  /// `lamina.layer_norm`.
+  public static let kind: LayerKind = "lamina.layer_norm"
+  public static var outputMemory: OutputMemory { .mayOverwriteInput }
   let axis: Int
   let epsilon: Float
   let scale: Bool
   let center: Bool
   let statistics: Bool
 
-  package init(attributes: inout AttributeReader) throws {
+  public init(attributes: inout AttributeReader) throws {
     axis = try attributes.int("axis", default: -1)
     epsilon = try attributes.epsilon(default: 1e-5)
     scale = try attributes.bool("scale", default: true)
@@ -22,7 +23,7 @@ package struct LayerNorm: Layer {
     statistics = try attributes.bool("statistics", default: false)
   }
 
-  package func encode(into attributes: inout AttributeWriter) {
+  public func encode(into attributes: inout AttributeWriter) {
     attributes.int("axis", axis)
     attributes.float("epsilon", epsilon)
     attributes.bool("scale", scale)
@@ -30,15 +31,15 @@ package struct LayerNorm: Layer {
     attributes.bool("statistics", statistics)
   }
 
-  package var outputCount: Int { statistics ? 3 : 1 }
+  public var outputCount: Int { statistics ? 3 : 1 }
 
-  package func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
+  public func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
     let shape = inputs[0].shape
     let normalized = try Shape(Array(shape.dimensions[shape.axis(axis)...]))
     return affineParameters(normalized, scale: scale, center: center)
   }
 
-  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     let spec = try inputs[0].expecting(.float32)
     let axis = try spec.shape.axis(axis)
     if !statistics { return [spec] }
@@ -47,7 +48,7 @@ package struct LayerNorm: Layer {
     return [spec, statistic, statistic]
   }
 
-  package func forward(_ call: ForwardCall) throws {
+  public func forward(_ call: ForwardCall) throws {
     let shape = call.inputs[0].shape
     let axis = try shape.axis(axis)
     guard shape.count > 0 else {

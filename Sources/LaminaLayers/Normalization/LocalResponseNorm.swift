@@ -7,8 +7,9 @@ import LaminaKernels
 /// [N, C, H, W], zeros outside (Caffe). a is `alpha`, divided by the number of neighbours with
 /// `alpha_divided_by_size` (ONNX, Caffe, PyTorch; not the paper, TensorFlow). A window of even size reaches one
 /// further behind (`even_window = "onnx"`) or before (`"torch"`).
-package struct LocalResponseNorm: Layer {
-  package static let kind: LayerKind = "lamina.lrn"
+public struct LocalResponseNorm: Layer {
+  /// `lamina.lrn`.
+  public static let kind: LayerKind = "lamina.lrn"
   enum EvenWindow: String, CaseIterable { case onnx, torch }
   enum Region: String, CaseIterable {
     case acrossChannels = "across_channels"
@@ -22,7 +23,7 @@ package struct LocalResponseNorm: Layer {
   let evenWindow: EvenWindow
   let region: Region
 
-  package init(attributes: inout AttributeReader) throws {
+  public init(attributes: inout AttributeReader) throws {
     size = try attributes.int("size", in: 1...Int(Int32.max))
     alpha = try attributes.float("alpha", default: 1e-4)
     beta = try attributes.float("beta", default: 0.75)
@@ -32,7 +33,7 @@ package struct LocalResponseNorm: Layer {
     region = try attributes.choice("region", default: .acrossChannels)
   }
 
-  package func encode(into attributes: inout AttributeWriter) {
+  public func encode(into attributes: inout AttributeWriter) {
     attributes.int("size", size)
     attributes.float("alpha", alpha)
     attributes.float("beta", beta)
@@ -42,13 +43,13 @@ package struct LocalResponseNorm: Layer {
     attributes.choice("region", region)
   }
 
-  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     _ = try inputs[0].channels
     if region == .withinChannel { try inputs[0].shape.expectMap(spatialAxes: 2) }
     return [try inputs[0].expecting(.float32)]
   }
 
-  package func forward(_ call: ForwardCall) throws {
+  public func forward(_ call: ForwardCall) throws {
     let shape = call.inputs[0].shape
     let (x, y) = (call.inputs[0].floats, call.outputs[0].floats)
     let (shorter, longer) = ((size - 1) / 2, size / 2)

@@ -3,7 +3,7 @@ import LaminaKernels
 
 /// y[n, c, i] = op over x[n, c, ⌊i·input/output⌋ ..< ⌈(i + 1)·input/output⌉], along each of 1 to 3 spatial axes, for
 /// `float32`. `output_size` is the extent of each.
-package protocol AdaptivePoolingLayer: Layer {
+protocol AdaptivePoolingLayer: Layer {
   /// Extents of the result.
   var outputSize: [Int] { get }
   /// What happens in a bin.
@@ -20,17 +20,17 @@ extension AdaptivePoolingLayer {
     return size
   }
 
-  package func encode(into attributes: inout AttributeWriter) {
+  public func encode(into attributes: inout AttributeWriter) {
     attributes.ints("output_size", outputSize)
   }
 
-  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     let input = try inputs[0].expecting(.float32).shape
     try input.expectMap(spatialAxes: outputSize.count)
     return [TensorSpec(try Shape(input.dimensions.prefix(2) + outputSize))]
   }
 
-  package func forward(_ call: ForwardCall) throws {
+  public func forward(_ call: ForwardCall) throws {
     let (input, output) = (call.inputs[0].shape, call.outputs[0].shape)
     let (x, y) = (call.inputs[0].floats, call.outputs[0].floats)
     let bins = Array(zip(input.spatial, output.spatial))

@@ -2,23 +2,23 @@ import LaminaCore
 import LaminaKernels
 
 /// y[n, c, 0, …] = op over all of x[n, c], for `float32` maps with 1 to 3 spatial axes.
-package protocol GlobalPoolingLayer: Layer {
+protocol GlobalPoolingLayer: Layer {
   /// What happens.
   static var reduction: lk_reduction { get }
 }
 
 extension GlobalPoolingLayer {
-  package func encode(into attributes: inout AttributeWriter) {}
+  public func encode(into attributes: inout AttributeWriter) {}
 
-  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     [TensorSpec(try inputs[0].expecting(.float32).shape.globallyPooled())]
   }
 
-  package func forward(_ call: ForwardCall) throws {
+  public func forward(_ call: ForwardCall) throws {
     PreparedGlobalPooling(Self.reduction, call.inputs[0].shape, .plain).run(call)
   }
 
-  package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     PreparedGlobalPooling(Self.reduction, context.inputs[0].shape, context.inputLayouts[0])
   }
 }

@@ -2,22 +2,23 @@ import LaminaCore
 import LaminaKernels
 
 /// y[n, c, o] = (Σ|x|ᵖ over the window of o)^(1/p).
-package struct LpPool: WindowPoolingLayer {
-  package static let kind: LayerKind = "lamina.lp_pool"
-  package let geometry: PoolingGeometry
-  package let exponent: Float
+public struct LpPool: WindowPoolingLayer {
+  /// `lamina.lp_pool`.
+  public static let kind: LayerKind = "lamina.lp_pool"
+  let geometry: PoolingGeometry
+  let exponent: Float
 
-  package init(attributes: inout AttributeReader) throws {
+  public init(attributes: inout AttributeReader) throws {
     geometry = try PoolingGeometry(attributes: &attributes)
     exponent = try attributes.positiveFloat("p", default: 2)
   }
 
-  package func encode(into attributes: inout AttributeWriter) {
+  public func encode(into attributes: inout AttributeWriter) {
     geometry.encode(into: &attributes)
     attributes.float("p", exponent)
   }
 
-  package var operation: lk_pooling { LK_POOL_LP }
+  var operation: lk_pooling { LK_POOL_LP }
 }
 
 extension AttributeReader {

@@ -2,7 +2,7 @@ import LaminaCore
 import LaminaKernels
 
 /// y[n, c, o] = op over the window of o in x[n, c], for `float32` maps [N, C, W], [N, C, H, W] or [N, C, D, H, W].
-package protocol WindowPoolingLayer: Layer {
+protocol WindowPoolingLayer: Layer {
   /// The window.
   var geometry: PoolingGeometry { get }
   /// What happens in it.
@@ -14,19 +14,19 @@ package protocol WindowPoolingLayer: Layer {
 }
 
 extension WindowPoolingLayer {
-  package var includesPadding: Bool { false }
-  package var exponent: Float { 2 }
-  package var window: Window? { geometry.window }
+  var includesPadding: Bool { false }
+  var exponent: Float { 2 }
+  public var window: Window? { geometry.window }
 
-  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     [TensorSpec(try geometry.outputShape(for: inputs[0].expecting(.float32).shape))]
   }
 
-  package func forward(_ call: ForwardCall) throws {
+  public func forward(_ call: ForwardCall) throws {
     try PreparedPooling(self, call.inputs[0].shape, .plain).run(call)
   }
 
-  package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     try PreparedPooling(self, context.inputs[0].shape, context.inputLayouts[0])
   }
 }

@@ -3,7 +3,7 @@ import LaminaKernels
 
 /// A function over all elements along `axis`, for `float32`; with `flatten` over `axis` and all axes behind it
 /// (ONNX before version 13).
-package protocol SoftmaxLayer: Layer {
+protocol SoftmaxLayer: Layer {
   /// The axis; negative counts from the end.
   var axis: Int { get }
   /// Whether axes behind take part.
@@ -13,19 +13,19 @@ package protocol SoftmaxLayer: Layer {
 }
 
 extension SoftmaxLayer {
-  package static var outputMemory: OutputMemory { .mayOverwriteInput }
+  public static var outputMemory: OutputMemory { .mayOverwriteInput }
 
-  package func encode(into attributes: inout AttributeWriter) {
+  public func encode(into attributes: inout AttributeWriter) {
     attributes.int("axis", axis)
     attributes.bool("flatten", flatten)
   }
 
-  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     _ = try inputs[0].shape.axis(axis, inclusive: flatten)
     return [try inputs[0].expecting(.float32)]
   }
 
-  package func forward(_ call: ForwardCall) throws {
+  public func forward(_ call: ForwardCall) throws {
     let shape = call.inputs[0].shape
     let axis = try shape.axis(axis, inclusive: flatten)
     let inner = flatten ? 1 : shape.count(from: axis + 1)
