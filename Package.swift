@@ -35,7 +35,8 @@ let package = Package(
       dependencies: [
         "CLamina", "LaminaCore", "LaminaLayers", "LaminaBlocks", "LaminaModels", "LaminaWeights",
         "LaminaImages",
-      ]),
+      ],
+      exclude: ["liblamina.map", "link.sh"]),
     .target(
       name: "Lamina",
       dependencies: [

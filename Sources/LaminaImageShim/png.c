@@ -71,6 +71,25 @@ static void read_header(png_reader *reader) {
   reader->header->row_bytes = png_get_rowbytes(png, reader->info) + 1;
 }
 
+/// Turns the `width` indices at `row` into colours, from the last to the first. Indices behind the
+/// palette are black, and a warning: the library only notices some of them.
+static void apply_palette(png_reader *reader, uint8_t *row, size_t width) {
+  png_colorp palette = NULL;
+  int count = 0;
+  png_get_PLTE(reader->png, reader->info, &palette, &count);
+  bool out_of_range = false;
+  for (size_t x = width; x-- > 0;) {
+    int index = row[x];
+    bool valid = index < count;
+    out_of_range |= !valid;
+    row[3 * x] = valid ? palette[index].red : 0;
+    row[3 * x + 1] = valid ? palette[index].green : 0;
+    row[3 * x + 2] = valid ? palette[index].blue : 0;
+  }
+  if (out_of_range)
+    png_warning(reader->png, "palette index out of range");
+}
+
 static void decode(png_reader *reader) {
   png_structp png = reader->png;
   li_header expected = *reader->header;
@@ -79,7 +98,7 @@ static void decode(png_reader *reader) {
     png_error(png, "the header changed while the picture was read");
   int color = png_get_color_type(png, reader->info);
   if (color == PNG_COLOR_TYPE_PALETTE)
-    png_set_palette_to_rgb(png);
+    png_set_packing(png);
   if (color == PNG_COLOR_TYPE_GRAY)
     png_set_expand_gray_1_2_4_to_8(png);
   if (!(color & PNG_COLOR_MASK_COLOR))
@@ -90,13 +109,16 @@ static void decode(png_reader *reader) {
   int passes = png_set_interlace_handling(png);
   png_read_update_info(png, reader->info);
   size_t row_bytes = (size_t)3 * expected.width;
-  if (png_get_rowbytes(png, reader->info) != row_bytes)
-    png_error(png, "the rows are not RGB");
+  size_t expected_bytes = color == PNG_COLOR_TYPE_PALETTE ? expected.width : row_bytes;
+  if (png_get_rowbytes(png, reader->info) != expected_bytes)
+    png_error(png, "unexpected row size");
   for (int pass = 0; pass < passes; pass++)
     for (size_t y = 0; y < expected.height; y++)
       png_read_row(png, reader->pixels + y * row_bytes, NULL);
+  for (size_t y = 0; color == PNG_COLOR_TYPE_PALETTE && y < expected.height; y++)
+    apply_palette(reader, reader->pixels + y * row_bytes, expected.width);
   if (reader->options.strict)
-    png_read_end(png, NULL);
+    png_read_end(png, reader->info);
 }
 
 /// Every local that changes between setjmp and longjmp lives in `reader`, in the caller's frame.

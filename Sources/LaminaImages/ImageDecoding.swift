@@ -126,7 +126,7 @@ private enum Codec {
       String(decoding: buffer.prefix { $0 != 0 }, as: UTF8.self)
     }
     switch status {
-    case LI_UNSUPPORTED: throw LaminaError(.unsupported, "unsupported \(name): \(text)")
+    case LI_UNSUPPORTED: throw LaminaError(.unsupported, "\(name): \(text)")
     case LI_LIMIT: throw LaminaError(.limit, "\(name): \(text)")
     default: throw LaminaError(.image, "broken \(name): \(text)")
     }

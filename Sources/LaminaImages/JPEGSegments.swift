@@ -63,11 +63,10 @@ struct JPEGSegments {
       }
     if let coding {
       throw LaminaError(
-        .unsupported, "unsupported JPEG: expected baseline or progressive coding, found \(coding)")
+        .unsupported, "JPEG: expected baseline or progressive coding, found \(coding)")
     }
-    if let precision, precision == 12 || precision == 16 {
-      throw LaminaError(
-        .unsupported, "unsupported JPEG: expected 8 bits a sample, found \(precision)")
+    if let precision, precision != 8 {
+      throw LaminaError(.unsupported, "JPEG: expected 8 bits a sample, found \(precision)")
     }
   }
 }

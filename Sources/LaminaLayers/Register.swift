@@ -11,7 +11,12 @@ public let standardLayers: [any Layer.Type] = [
 ]
 
 /// The standard rewrites, in the order in which they run.
-public let standardRewrites: [any GraphRewrite] = []
+public let standardRewrites: [any GraphRewrite] = [
+  RemoveIdentities(),
+  FoldBatchNorm(),
+  FuseResidual(),
+  FuseActivation(),
+]
 
 extension LayerRegistry {
   /// The standard layers and rewrites, supplied by `lamina`.

@@ -486,11 +486,11 @@ LAMINA_API lamina_status lamina_model_preprocess(lamina_model model, const lamin
 
 /// How far a graph is rewritten for speed. Results agree up to rounding.
 enum {
-  /// Fold, fuse, and choose layouts.
+  /// Layers are fused as well.
   LAMINA_OPTIMIZATION_FULL = 0,
-  /// Only what leaves every result bit for bit as it is.
+  /// Constants are folded, no-ops removed, layers prepared.
   LAMINA_OPTIMIZATION_BASIC = 1,
-  /// The graph as written.
+  /// Every node runs as it stands.
   LAMINA_OPTIMIZATION_NONE = 2
 };
 
@@ -501,7 +501,7 @@ typedef struct lamina_session_options {
   int32_t threads;
   /// `LAMINA_OPTIMIZATION_FULL`, ...
   int32_t optimization;
-  /// 1: an input that holds NaN or infinity, and a result that does, is an error.
+  /// 1: only algorithms with the accuracy of direct evaluation.
   int32_t strict;
   /// Names of the values to compute, in this order, intermediate ones too; NULL: the model's
   /// outputs. Used during the call only.
@@ -522,7 +522,8 @@ LAMINA_API lamina_status lamina_session_create(lamina_model model,
 LAMINA_API void lamina_session_release(lamina_session session);
 
 /// Writes type, rank, shape and `needed` of the outputs for inputs of the given types and shapes;
-/// `data` and `byte_count` of both are ignored. The caller owns both arrays. [one]
+/// `data` may be NULL, and is read only where shapes depend on the values of an input. The caller
+/// owns both arrays. [one]
 LAMINA_API lamina_status lamina_session_output_shapes(lamina_session session,
                                                       const lamina_tensor *inputs,
                                                       size_t input_count, lamina_tensor *outputs,
@@ -545,11 +546,10 @@ LAMINA_API lamina_status lamina_session_explain(lamina_session session, const la
 
 /// A class that a picture may show.
 typedef struct lamina_prediction {
-  /// The class's name, or `class 7` when the model has no names. Lives as long as the session's
-  /// model.
+  /// The class's name, or its number when the model has no names. Lives as long as the session.
   const char *label;
   int32_t index;
-  /// 0 to 1.
+  /// 0 to 1; the raw score where the model gives neither probabilities nor logits.
   float probability;
 } lamina_prediction;
 

@@ -148,7 +148,7 @@ extension Graph {
   }
 
   /// Nodes with more elements of output are not folded while shapes are inferred.
-  static let defaultFoldingLimit = 4096
+  package static let defaultFoldingLimit = 4096
 
   /// Infers the shape and type of every value, and the values that follow from shapes and constants alone.
   ///
@@ -167,55 +167,70 @@ extension Graph {
     parameterSpecs.reserveCapacity(nodes.count)
     for (value, spec) in zip(inputValues, inputs) { values[value.index] = spec }
     for node in nodes {
-      try withErrorPath(node.path) {
-        let specs = try node.inputs.map { value in
-          guard let spec = values[value.index] else {
-            throw LaminaError(.graph, "input '\(name(of: value))' is computed after this node")
-          }
-          return spec
-        }
-        var wanted = try node.layer.parameters(for: specs)
-        for (index, parameter) in wanted.enumerated() {
-          switch node.binding(of: parameter.name) {
-          case .tensor(let key): wanted[index].spec.value = parameters[key]
-          case .value(let value):
-            guard let spec = values[value.index] else {
-              throw LaminaError(.graph, "parameter '\(name(of: value))' is computed after this node")
-            }
-            guard spec == parameter.spec else {
-              throw LaminaError(
-                .shape, "expected parameter '\(parameter.name)' to be \(parameter.spec), found \(spec)")
-            }
-            wanted[index].spec.value = spec.value
-          }
-        }
-        for name in node.bindings.keys.sorted() where !wanted.contains(where: { $0.name == name }) {
-          throw LaminaError(.graph, "no parameter is named '\(name.escapedForDisplay())'")
-        }
-        var results = try node.layer.outputs(for: specs)
-        guard results.count == node.outputs.count else {
-          throw LaminaError(
-            .internal, "expected \(node.outputs.count) output specs, found \(results.count)")
-        }
-        let constants = specs.compactMap(\.value)
-        let weights = wanted.compactMap(\.spec.value)
-        if constants.count == specs.count, weights.count == wanted.count,
-          results.contains(where: { $0.value == nil }),
-          results.allSatisfy({ $0.shape.count <= foldingLimit })
-        {
-          if node.definition.outputMemory == .aliasesInput, results.count == 1 {
-            results[0].value = try constants[0].reshaped(results[0].shape)
-          } else {
-            let computed = try evaluate(
-              node.layer, inputs: constants, parameters: weights, outputs: results, pool: pool)
-            for index in results.indices { results[index].value = computed[index] }
-          }
-        }
-        for (value, spec) in zip(node.outputs, results) { values[value.index] = spec }
-        parameterSpecs.append(wanted)
-      }
+      let inferred = try infer(
+        node, values: values, parameters: parameters, foldingLimit: foldingLimit, pool: pool)
+      for (value, spec) in zip(node.outputs, inferred.outputs) { values[value.index] = spec }
+      parameterSpecs.append(inferred.parameters)
     }
     return Inference(values: values, parameters: parameterSpecs)
+  }
+
+  /// Infers the outputs and parameters of one node from `values`, the specs by value index.
+  ///
+  /// - Throws: the layer's error with the node's path.
+  package func infer(
+    _ node: Node, values: [TensorSpec?], parameters: [String: Tensor],
+    foldingLimit: Int = Graph.defaultFoldingLimit, pool: ThreadPool
+  ) throws -> (outputs: [TensorSpec], parameters: [ParameterSpec]) {
+    try withErrorPath(node.path) {
+      let specs = try node.inputs.map { value in
+        guard let spec = values[value.index] else {
+          throw LaminaError(.graph, "input '\(name(of: value))' is computed after this node")
+        }
+        return spec
+      }
+      var wanted = try node.layer.parameters(for: specs)
+      for (index, parameter) in wanted.enumerated() {
+        switch node.binding(of: parameter.name) {
+        case .tensor(let key):
+          if let tensor = parameters[key], tensor.spec == parameter.spec {
+            wanted[index].spec.value = tensor
+          }
+        case .value(let value):
+          guard let spec = values[value.index] else {
+            throw LaminaError(.graph, "parameter '\(name(of: value))' is computed after this node")
+          }
+          guard spec == parameter.spec else {
+            throw LaminaError(
+              .shape, "expected parameter '\(parameter.name)' to be \(parameter.spec), found \(spec)")
+          }
+          wanted[index].spec.value = spec.value
+        }
+      }
+      for name in node.bindings.keys.sorted() where !wanted.contains(where: { $0.name == name }) {
+        throw LaminaError(.graph, "no parameter is named '\(name.escapedForDisplay())'")
+      }
+      var results = try node.layer.outputs(for: specs)
+      guard results.count == node.outputs.count else {
+        throw LaminaError(
+          .internal, "expected \(node.outputs.count) output specs, found \(results.count)")
+      }
+      let constants = specs.compactMap(\.value)
+      let weights = wanted.compactMap(\.spec.value)
+      if constants.count == specs.count, weights.count == wanted.count,
+        results.contains(where: { $0.value == nil }),
+        results.allSatisfy({ $0.shape.count <= foldingLimit })
+      {
+        if node.definition.outputMemory == .aliasesInput, results.count == 1 {
+          results[0].value = try constants[0].reshaped(results[0].shape)
+        } else {
+          let computed = try evaluate(
+            node.layer, inputs: constants, parameters: weights, outputs: results, pool: pool)
+          for index in results.indices { results[index].value = computed[index] }
+        }
+      }
+      return (results, wanted)
+    }
   }
 
   /// Binds input shapes to the declared dimensions: fixed extents must match, and symbols must agree.

@@ -56,4 +56,9 @@ li_status li_png_header(const uint8_t *bytes, size_t count, li_options options, 
 /// lose their low byte, gamma and colour profiles are not applied.
 li_status li_png_decode(const uint8_t *bytes, size_t count, li_options options, li_header header,
                         uint8_t *pixels, int *warnings, li_message *message);
+
+/// Versions of the picture libraries: of libjpeg as compiled against, of libpng and zlib as running.
+const char *li_jpeg_version(void);
+const char *li_png_version(void);
+const char *li_zlib_version(void);
 #endif

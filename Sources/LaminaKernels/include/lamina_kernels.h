@@ -10,6 +10,9 @@ extern "C" {
 #endif
 
 #include "lk_cpu.h"
+#include "lk_elementwise.h"
+#include "lk_normalization.h"
+#include "lk_pooling.h"
 #include "lk_threads.h"
 
 #include "lk_gemm.h"

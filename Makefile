@@ -1,0 +1,137 @@
+# `make` lists the verbs. Nothing is written outside the folder except by `install`, and Debian packages that
+# are missing are installed only when make runs as root.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+SWIFT ?= swift
+BUILD := .build/release
+DIST := .build/dist
+PROGRAM := $(DIST)/lamina
+LIBRARY := $(DIST)/liblamina.so
+# Where `test` and `demo` install to.
+STAGE := .build/stage
+VERSION := $(shell sed -n 's/^.define LAMINA_VERSION_[A-Z]* //p' include/lamina/lamina.h | paste -sd.)
+# A program runs with every library of its series: of 0.x, all with the same x; from 1.0 on, all with the same 1.
+SERIES := $(basename $(VERSION))
+
+.DEFAULT_GOAL := help
+.PHONY: help build test demo bench parity conformance format lint check-headers install uninstall clean
+.PHONY: packages packages-python packages-venv
+
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- What must be installed ---------------------------------------------------------------------------------
+
+# $(call need,COMMAND,PACKAGE): PACKAGE when COMMAND does not succeed.
+need = $(if $(shell ($(1)) >/dev/null 2>&1 && echo yes),,$(2))
+# Some Python that has numpy: the user's own, Debian's, or none.
+PYTHON = $(firstword $(foreach python,python3 /usr/bin/python3,\
+  $(if $(shell $(python) -c 'import numpy' 2>/dev/null && echo yes),$(python))))
+LIBRARIES = $(strip \
+  $(call need,command -v cc,gcc libc6-dev) \
+  $(call need,command -v pkg-config,pkg-config) \
+  $(call need,pkg-config --exists libjpeg,libjpeg-dev) \
+  $(call need,pkg-config --exists libpng,libpng-dev) \
+  $(call need,pkg-config --exists zlib,zlib1g-dev))
+NUMPY = $(strip $(if $(PYTHON),,python3-numpy) $(call need,python3 -m pip --version,python3-pip))
+VENV = $(call need,python3 -c 'import ensurepip',python3-venv)
+
+define install_packages
+	@missing="$(strip $(1))"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo "missing packages; run: sudo apt-get install $$missing" >&2; exit 1; \
+	fi; \
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing
+endef
+
+packages:
+	@command -v $(SWIFT) >/dev/null || { echo "missing the Swift toolchain, 6.1 or newer" >&2; exit 1; }
+	$(call install_packages,$(LIBRARIES))
+
+packages-python:
+	$(call install_packages,$(NUMPY))
+
+packages-venv:
+	$(call install_packages,$(VENV))
+
+# --- Verbs --------------------------------------------------------------------------------------------------
+
+# SwiftPM's own products need the toolchain's runtime. Those in $(DIST) hold it: they need nothing but the C and
+# C++ libraries and the picture libraries.
+build: packages ## build the program `lamina` and the library liblamina.so
+	$(SWIFT) build -c release --product lamina
+	sh Sources/LaminaC/link.sh $(DIST)
+	$(SWIFT)c -static-stdlib @$(BUILD)/lamina.product/Objects.LinkFileList -o $(PROGRAM) \
+	  -Xlinker --defsym=main=lamina_tool_main -Xlinker --gc-sections -Xlinker --strip-all \
+	  $(shell pkg-config --libs libjpeg libpng zlib)
+
+test: check-headers packages-python ## run every test, in release
+	@$(MAKE) --no-print-directory install PREFIX=$(CURDIR)/$(STAGE) DESTDIR=
+	LAMINA_LIBRARY=$(CURDIR)/$(STAGE)/lib/liblamina.so PYTHONPATH=examples/python \
+	  $(PYTHON) -m unittest discover -s examples/python/tests
+	LAMINA_PREFIX=$(CURDIR)/$(STAGE) LAMINA_PYTHON="$$(command -v $(PYTHON))" $(SWIFT) test -c release
+
+demo: build packages-python ## classify a photo of a cat from the command line, C and Python
+	@$(MAKE) --no-print-directory install PREFIX=$(CURDIR)/$(STAGE) DESTDIR=
+	$(PYTHON) examples/python/demo.py --prefix $(STAGE)
+
+bench: build ## time ResNet-50 and EfficientNet-Lite0 on one thread and on all
+	@for model in resnet50 efficientnet_lite0; do \
+	  $(PROGRAM) bench $$model --threads 1 && $(PROGRAM) bench $$model || exit 1; \
+	done
+
+conformance: build .venv-conformance/ready ## run ONNX's own backend tests
+	LAMINA_LIBRARY=$(CURDIR)/$(LIBRARY) PYTHONPATH=examples/python \
+	  .venv-conformance/bin/python examples/python/conformance.py
+
+parity: build .venv-parity/ready ## compare whole networks with PyTorch
+	LAMINA_LIBRARY=$(CURDIR)/$(LIBRARY) PYTHONPATH=examples/python \
+	  .venv-parity/bin/python examples/python/parity.py
+
+.venv-conformance/ready: WITH = numpy onnx==1.23.2
+.venv-parity/ready: WITH = numpy torch torchvision timm
+.venv-%/ready: | packages-venv
+	python3 -m venv $(@D)
+	$(@D)/bin/python -m pip install --disable-pip-version-check $(WITH)
+	@touch $@
+
+HEADERS := $(wildcard include/lamina/*.h)
+STRICT := -Wall -Wextra -pedantic -Werror -fsyntax-only -Iinclude
+check-headers: ## compile the public headers as C99, C11, C17, C++11, C++17 and C++20
+	@for header in $(HEADERS); do \
+	  for mode in c:c99 c:c11 c:c17 c++:c++11 c++:c++17 c++:c++20; do \
+	    echo "#include \"$$header\"" | $(CC) -x $${mode%:*} -std=$${mode#*:} $(STRICT) -I. - || exit 1; \
+	  done; \
+	done
+
+C_SOURCES = $(wildcard include/lamina/*.h Sources/*/*.[ch] Sources/*/include/*.h examples/c/*.c)
+format: ## put every file into the project's format
+	$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests
+	clang-format -i $(C_SOURCES)
+
+lint: ## check format, doc comments and forced unwraps
+	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
+	clang-format --dry-run -Werror $(C_SOURCES)
+
+LIB := $(DESTDIR)$(PREFIX)/lib
+install: build ## install program, library, headers and lamina.pc under PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(LIB)/pkgconfig $(DESTDIR)$(PREFIX)/include/lamina
+	install -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/lamina
+	install -m 755 $(LIBRARY) $(LIB)/liblamina.so.$(SERIES)
+	ln -sf liblamina.so.$(SERIES) $(LIB)/liblamina.so
+	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/lamina
+	printf '%s\n' 'prefix=$${pcfiledir}/../..' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' \
+	  'Name: lamina' 'Description: inference of convolutional networks' 'Version: $(VERSION)' \
+	  'Libs: -L$${libdir} -llamina' 'Libs.private: -ljpeg -lpng -lz -lstdc++ -lm' \
+	  'Cflags: -I$${includedir}' > $(LIB)/pkgconfig/lamina.pc
+	case "$(DESTDIR)$(PREFIX)" in /usr|/usr/local) ldconfig ;; esac
+
+uninstall: ## remove what install put under PREFIX
+	rm -f $(DESTDIR)$(PREFIX)/bin/lamina $(LIB)/liblamina.so $(LIB)/liblamina.so.$(SERIES) \
+	  $(LIB)/pkgconfig/lamina.pc $(addprefix $(DESTDIR)$(PREFIX)/,$(HEADERS))
+	rmdir $(DESTDIR)$(PREFIX)/include/lamina 2>/dev/null || true
+
+clean: ## remove what was built; downloads and environments stay
+	rm -rf .build

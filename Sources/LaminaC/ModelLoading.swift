@@ -1,0 +1,148 @@
+import CLamina
+import LaminaCore
+import LaminaModels
+import LaminaWeights
+
+/// Hands out the model that `load` makes with the context's layers and limits.
+private func load(
+  _ context: lamina_context, _ model: UnsafeMutablePointer<lamina_model>?,
+  _ load: (ContextObject) throws -> Model
+) throws {
+  let context = try handles.object(context, ContextObject.self)
+  let model = try require(model, "model")
+  let object = try ModelObject(load(context), context)
+  context.log(LAMINA_LOG_INFO, "loaded \(object.model.graph.name), \(object.model.graph.nodes.count) nodes")
+  model.pointee = try handles.insert(object)
+}
+
+@_cdecl("lamina_model_load") @implementation
+public func lamina_model_load(
+  _ context: lamina_context, _ path: UnsafePointer<CChar>?,
+  _ model: UnsafeMutablePointer<lamina_model>?, _ error: UnsafeMutablePointer<lamina_error>?
+) -> lamina_status {
+  perform(error) {
+    let path = try text(path, "path")
+    try load(context, model) {
+      try ModelFile.load(path: path, registry: $0.registry, limits: $0.limits)
+    }
+  }
+}
+
+@_cdecl("lamina_model_load_memory") @implementation
+public func lamina_model_load_memory(
+  _ context: lamina_context, _ data: UnsafeRawPointer?, _ size: Int,
+  _ model: UnsafeMutablePointer<lamina_model>?, _ error: UnsafeMutablePointer<lamina_error>?
+) -> lamina_status {
+  perform(error) {
+    let bytes = try bytes(data, size, "data")
+    try load(context, model) {
+      guard bytes.count <= $0.limits.weightFileBytes else {
+        throw LaminaError(
+          .limit, "expected at most \($0.limits.weightFileBytes) bytes, found \(bytes.count)",
+          path: "size")
+      }
+      return try ModelFile.load(bytes: Array(bytes), registry: $0.registry, limits: $0.limits)
+    }
+  }
+}
+
+@_cdecl("lamina_model_load_descriptor") @implementation
+public func lamina_model_load_descriptor(
+  _ context: lamina_context, _ descriptor: Int32, _ model: UnsafeMutablePointer<lamina_model>?,
+  _ error: UnsafeMutablePointer<lamina_error>?
+) -> lamina_status {
+  perform(error) {
+    try load(context, model) {
+      try ModelFile.load(descriptor: descriptor, registry: $0.registry, limits: $0.limits)
+    }
+  }
+}
+
+@_cdecl("lamina_model_save") @implementation
+public func lamina_model_save(
+  _ model: lamina_model, _ path: UnsafePointer<CChar>?, _ error: UnsafeMutablePointer<lamina_error>?
+) -> lamina_status {
+  perform(error) {
+    let object = try handles.object(model, ModelObject.self)
+    try ModelFile.save(object.model, to: text(path, "path"))
+  }
+}
+
+/// Hands out the model, and its report, that `make` makes of `model`.
+private func derive(
+  _ model: lamina_model, _ result: UnsafeMutablePointer<lamina_model>?,
+  _ make: (ModelObject) throws -> (model: Model, report: JSON?)
+) throws {
+  let object = try handles.object(model, ModelObject.self)
+  let result = try require(result, "result")
+  let (derived, report) = try make(object)
+  result.pointee = try handles.insert(ModelObject(derived, object.context, report: report))
+}
+
+@_cdecl("lamina_model_with_weights") @implementation
+public func lamina_model_with_weights(
+  _ model: lamina_model, _ path: UnsafePointer<CChar>?,
+  _ options: UnsafePointer<lamina_weights_options>?, _ result: UnsafeMutablePointer<lamina_model>?,
+  _ error: UnsafeMutablePointer<lamina_error>?
+) -> lamina_status {
+  perform(error) {
+    let path = try text(path, "path")
+    let given =
+      try options.map { try LaminaC.options($0, lamina_weights_options(), "options") }
+      ?? lamina_weights_options()
+    guard given.partial == 0 || given.partial == 1 else {
+      throw LaminaError(.argument, "expected partial of 0 or 1, found \(given.partial)")
+    }
+    let kept = try array(given.keep, given.keep_count, "keep").map { try text($0, "keep") }
+    try derive(model, result) { object in
+      let limits = object.context.limits
+      let loaded = try object.model.loadingWeights(
+        from: openTensorSource(path: path, limits: limits), keyMap: object.keyMap,
+        options: LoadOptions(
+          isStrict: given.partial == 0, reinitialise: kept.map { KeyPattern($0) }, limits: limits))
+      let isComplete = loaded.report.isComplete
+      object.context.log(
+        isComplete ? LAMINA_LOG_INFO : LAMINA_LOG_WARNING, "\(path): \(loaded.report.summary)")
+      return (loaded.model, loaded.report.json)
+    }
+  }
+}
+
+extension ModelObject {
+  /// How names of tensors in files become the model's, where its architecture is a built-in one.
+  fileprivate var keyMap: KeyMap {
+    let renames = (try? ModelCatalog.entry(named: model.graph.name))?.renames ?? []
+    return KeyMap(rules: renames.map { .pattern(KeyPattern($0.pattern), KeyPattern($0.replacement)) })
+  }
+}
+
+@_cdecl("lamina_model_with_labels") @implementation
+public func lamina_model_with_labels(
+  _ model: lamina_model, _ labels: UnsafePointer<UnsafePointer<CChar>?>?, _ count: Int,
+  _ result: UnsafeMutablePointer<lamina_model>?, _ error: UnsafeMutablePointer<lamina_error>?
+) -> lamina_status {
+  perform(error) {
+    let labels = try array(labels, count, "labels").map { try text($0, "labels") }
+    try derive(model, result) { object in
+      var metadata = object.model.metadata
+      metadata.labels = labels
+      return (object.model.replacingMetadata(metadata), object.report)
+    }
+  }
+}
+
+@_cdecl("lamina_model_with_preprocessing") @implementation
+public func lamina_model_with_preprocessing(
+  _ model: lamina_model, _ json: UnsafePointer<CChar>?,
+  _ result: UnsafeMutablePointer<lamina_model>?, _ error: UnsafeMutablePointer<lamina_error>?
+) -> lamina_status {
+  perform(error) {
+    let json = try text(json, "json")
+    try derive(model, result) { object in
+      var metadata = object.model.metadata
+      let recipe = try JSON.parse(text: json, path: "json", limits: object.context.limits)
+      metadata.preprocessing = try Preprocessing(json: recipe)
+      return (object.model.replacingMetadata(metadata), object.report)
+    }
+  }
+}

@@ -1,0 +1,115 @@
+import CLamina
+import LaminaCore
+
+extension ElementType {
+  /// The type of a number of the header.
+  init?(code: Int32) {
+    guard code >= 1, code <= ElementType.byCode.count else { return nil }
+    self = ElementType.byCode[Int(code) - 1]
+  }
+
+  /// The number in the header.
+  var code: Int32 {
+    switch self {
+    case .float32: 1
+    case .float16: 2
+    case .bfloat16: 3
+    case .float64: 4
+    case .int8: 5
+    case .int16: 6
+    case .int32: 7
+    case .int64: 8
+    case .uint8: 9
+    case .uint16: 10
+    case .uint32: 11
+    case .uint64: 12
+    case .bool: 13
+    }
+  }
+
+  private static let byCode: [ElementType] = allCases.sorted { $0.code < $1.code }
+}
+
+extension lamina_tensor {
+  /// The element type of an input.
+  ///
+  /// - Throws: `argument` when the number is none of the header's.
+  func elementType() throws -> ElementType {
+    if let type = ElementType(code: type) { return type }
+    throw LaminaError(.argument, "expected an element type of lamina.h, found \(type)")
+  }
+
+  /// Whether the extents are those of `shape`.
+  func matches(_ shape: Shape) -> Bool {
+    guard rank == shape.rank else { return false }
+    return withUnsafeBytes(of: self.shape) { bytes in
+      let extents = bytes.assumingMemoryBound(to: Int64.self)
+      for axis in 0..<shape.rank where extents[axis] != shape[axis] { return false }
+      return true
+    }
+  }
+
+  /// The extents.
+  ///
+  /// - Throws: `shape` when they are not those of a tensor.
+  func makeShape() throws -> Shape {
+    guard rank >= 0, rank <= LAMINA_MAX_RANK else {
+      throw LaminaError(.shape, "expected a rank in 0...\(LAMINA_MAX_RANK), found \(rank)")
+    }
+    let extents = withUnsafeBytes(of: shape) { bytes in
+      bytes.assumingMemoryBound(to: Int64.self).prefix(Int(rank)).map { Int(clamping: $0) }
+    }
+    return try Shape(extents)
+  }
+
+  /// Writes type and shape of a result.
+  mutating func describe(_ shape: Shape, _ type: ElementType) {
+    self.type = type.code
+    needed = shape.count * type.byteCount
+    rank = Int32(truncatingIfNeeded: shape.rank)
+    withUnsafeMutableBytes(of: &self.shape) { bytes in
+      let extents = bytes.assumingMemoryBound(to: Int64.self)
+      for axis in extents.indices {
+        extents[axis] = axis < shape.rank ? Int64(truncatingIfNeeded: shape[axis]) : 0
+      }
+    }
+  }
+
+  /// The caller's memory as the place of a result.
+  ///
+  /// - Throws: `shape` when the caller expects another type, `argument` when the memory is misaligned,
+  ///   `buffer` when it is too short.
+  func checkTarget(_ shape: Shape, _ type: ElementType) throws {
+    guard self.type == 0 || self.type == type.code else {
+      let expected = try elementType().rawValue
+      throw LaminaError(.shape, "expected \(expected), found a result of \(type.rawValue)")
+    }
+    try checkAlignment(type)
+    let byteCount = shape.count * type.byteCount
+    guard self.byte_count >= byteCount, data != nil || byteCount == 0 else {
+      throw LaminaError(
+        .buffer,
+        "expected \(byteCount) bytes for \(type.rawValue) \(shape), found \(data == nil ? 0 : self.byte_count)")
+    }
+  }
+
+  /// - Throws: `argument` when `data` is not aligned to the size of an element.
+  func checkAlignment(_ type: ElementType) throws {
+    guard Int(bitPattern: data) & (type.byteCount - 1) == 0 else {
+      throw LaminaError(.argument, "expected data aligned to \(type.byteCount) bytes")
+    }
+  }
+
+  /// The bytes at `data`, in addresses.
+  ///
+  /// - Throws: `argument` when they do not fit memory.
+  func addresses() throws -> Range<UInt> {
+    let start = UInt(bitPattern: data)
+    guard data != nil, byte_count != 0 else { return start..<start }
+    let (end, overflow) = start.addingReportingOverflow(UInt(bitPattern: byte_count))
+    guard byte_count > 0, !overflow else {
+      throw LaminaError(.argument, "expected a byte_count that fits memory")
+    }
+    return start..<end
+  }
+}

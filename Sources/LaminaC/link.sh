@@ -1,0 +1,36 @@
+#!/bin/sh
+# Links the library to install from the package's release objects, with the Swift runtime inside:
+#   link.sh DIRECTORY  makes DIRECTORY/liblamina.so.0.1 and the link liblamina.so
+# SwiftPM's own dynamic product needs the toolchain's runtime beside it and shows every symbol.
+set -eu
+swift=${SWIFT:-swift}
+mkdir -p "$1"
+directory=$(cd "$1" && pwd)
+cd "$(dirname "$0")/../.."
+# A program runs with every library of its series: of 0.x, all with the same x.
+series=$(sed -n 's/^#define LAMINA_VERSION_M[A-Z]* //p' include/lamina/lamina.h | paste -sd.)
+output=$directory/liblamina.so.$series
+"$swift" build -c release --product lamina-c
+objects=$("$swift" build -c release --show-bin-path)/lamina-c.product/Objects.LinkFileList
+# nodelete: Swift code cannot be unloaded.
+# shellcheck disable=SC2046
+"${swift}c" -emit-library -static-stdlib -use-ld=lld -o "$output" "@$objects" \
+  -Xlinker --version-script=Sources/LaminaC/liblamina.map -Xlinker --gc-sections \
+  -Xlinker --strip-all -Xlinker -soname="liblamina.so.$series" -Xlinker -z -Xlinker defs \
+  -Xlinker -z -Xlinker nodelete $(pkg-config --libs libjpeg libpng zlib)
+ln -sf "liblamina.so.$series" "$directory/liblamina.so"
+
+# It exports what the header declares, and needs nothing that a C program does not have.
+exported=$(nm -D --defined-only "$output" | awk '{ print $3 }' | sort)
+declared=$(grep -o '\blamina_[a-z_]*(' include/lamina/lamina.h | tr -d '(' | sort -u)
+if [ "$exported" != "$declared" ]; then
+  echo "$output does not export what lamina.h declares:" >&2
+  printf '%s\n%s\n' "$exported" "$declared" | sort | uniq -u >&2
+  exit 1
+fi
+unexpected=$(readelf -d "$output" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' |
+  grep -Ev '^(lib(c|m|stdc\+\+|gcc_s|jpeg|png16|z)\.so|ld-linux)' || true)
+if [ -n "$unexpected" ]; then
+  echo "$output needs $unexpected" >&2
+  exit 1
+fi

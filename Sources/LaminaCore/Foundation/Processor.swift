@@ -1,0 +1,18 @@
+import LaminaKernels
+
+/// The processor as the kernels see it.
+public enum Processor {
+  /// Instruction sets that it has and kernels are compiled for, the plainest first.
+  public static var instructionSets: [String] {
+    (0..<UInt32(LK_ISA_COUNT)).map { lk_isa(rawValue: $0) }.filter(lk_isa_available).map(name)
+  }
+
+  /// The one that kernels use: the best, or that of the environment variable `LAMINA_ISA`.
+  public static var instructionSet: String { name(lk_active_isa()) }
+
+  /// Multiplications and additions that one core can do in registers, in 10⁹ a second. Measures for some
+  /// milliseconds.
+  public static var peakGFLOPS: Double { lk_probe_fma_peak(lk_active_isa()) }
+
+  private static func name(_ isa: lk_isa) -> String { String(cString: lk_isa_name(isa)) }
+}

@@ -1,0 +1,12 @@
+// The variants of the elementwise kernels, one per instruction set.
+#include "lamina_kernels.h"
+
+typedef struct lk_elementwise_variant {
+  void (*unary)(lk_unary f, float a, float b, const float *x, float *y, size_t n);
+  /// Strides are 0 or 1.
+  void (*binary)(lk_binary f, const float *a, size_t a_stride, const float *b, size_t b_stride,
+                 float *y, size_t n);
+} lk_elementwise_variant;
+
+extern const lk_elementwise_variant lk_elementwise_scalar, lk_elementwise_neon,
+    lk_elementwise_avx2, lk_elementwise_avx512;

@@ -1,0 +1,27 @@
+// The variants of the normalisation and reduction kernels, one per instruction set.
+#include "lamina_kernels.h"
+
+/// Columns that a task of a kernel along a strided axis takes at once.
+enum { LK_COLUMNS = 64 };
+
+typedef struct lk_normalization_variant {
+  void (*scale_shift)(const float *x, float scale, float shift, float *y, size_t n);
+  void (*scale_shift_vector)(const float *x, const float *scale, const float *shift, float *y,
+                             size_t n);
+  void (*normalize_row)(const lk_rows *rows, float epsilon, const float *x, const float *weight,
+                        const float *bias, float *y, float *mean, float *inverse_deviation);
+  /// At most LK_COLUMNS columns, channels `area` apart.
+  void (*lrn_columns)(const float *x, float *y, size_t channels, size_t area, size_t columns,
+                      size_t before, size_t after, float alpha, float beta, float k);
+  void (*lrn_plane)(const float *x, float *y, size_t height, size_t width, size_t before,
+                    size_t after, float alpha, float beta, float k);
+  void (*softmax_row)(bool logarithm, const float *x, float *y, size_t n);
+  void (*softmax_columns)(bool logarithm, const float *x, float *y, size_t length, size_t inner,
+                          size_t columns);
+  float (*reduce_row)(lk_reduction op, const float *x, size_t n);
+  void (*reduce_columns)(lk_reduction op, float scale, const float *x, float *y, size_t length,
+                         size_t inner, size_t columns);
+} lk_normalization_variant;
+
+extern const lk_normalization_variant lk_normalization_scalar, lk_normalization_neon,
+    lk_normalization_avx2, lk_normalization_avx512;

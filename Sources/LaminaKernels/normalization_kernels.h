@@ -1,0 +1,257 @@
+#include "normalization.h"
+#include "vector_math.h"
+
+/// Lanes used of the vector that starts at `i` of `n`.
+LK_INLINE int lanes_at(size_t i, size_t n) { return n - i < LK_LANES ? (int)(n - i) : LK_LANES; }
+LK_INLINE vf load_at(const float *p, int lanes) {
+  return lanes == LK_LANES ? vf_load(p) : vf_load_first(p, lanes);
+}
+LK_INLINE void store_at(float *p, vf v, int lanes) {
+  if (lanes == LK_LANES)
+    vf_store(p, v);
+  else
+    vf_store_first(p, v, lanes);
+}
+
+// ------------------------------------------------------------------------------------------------
+// Reductions
+
+LK_INLINE vf reduce_identity(lk_reduction op) {
+  return vf_set(op == LK_REDUCE_MAX       ? -__builtin_inff()
+                : op == LK_REDUCE_MIN     ? __builtin_inff()
+                : op == LK_REDUCE_PRODUCT ? 1
+                                          : 0);
+}
+LK_INLINE vf reduce_add(lk_reduction op, vf sum, vf v) {
+  switch (op) {
+    case LK_REDUCE_SUM: return sum + v;
+    case LK_REDUCE_MAX: return vf_maximum(sum, v);
+    case LK_REDUCE_MIN: return vf_minimum(sum, v);
+    case LK_REDUCE_PRODUCT: return sum * v;
+    case LK_REDUCE_ABSOLUTE_SUM: return sum + vf_abs(v);
+    case LK_REDUCE_SQUARE_SUM: return vf_fma(v, v, sum);
+  }
+}
+/// Joins two partial results.
+LK_INLINE vf reduce_join(lk_reduction op, vf a, vf b) {
+  const bool adds = op == LK_REDUCE_ABSOLUTE_SUM || op == LK_REDUCE_SQUARE_SUM;
+  return adds ? a + b : reduce_add(op, a, b);
+}
+
+LK_INLINE float reduce_span(lk_reduction op, const float *x, size_t n) {
+  vf sums[4];
+  LK_UNROLL for (int j = 0; j < 4; j++) sums[j] = reduce_identity(op);
+  size_t i = 0;
+  for (; i + 4 * LK_LANES <= n; i += 4 * LK_LANES)
+    LK_UNROLL for (int j = 0; j < 4; j++) sums[j] =
+        reduce_add(op, sums[j], vf_load(x + i + j * LK_LANES));
+  for (; i + LK_LANES <= n; i += LK_LANES) sums[0] = reduce_add(op, sums[0], vf_load(x + i));
+  const vf sum = reduce_join(op, reduce_join(op, sums[0], sums[1]),
+                             reduce_join(op, sums[2], sums[3]));
+  vf total = reduce_identity(op);
+  for (; i < n; i++) total = reduce_add(op, total, vf_set(x[i]));
+  for (int lane = 0; lane < LK_LANES; lane++) total = reduce_join(op, total, vf_set(sum[lane]));
+  return total[0];
+}
+
+static float LK_NAME(reduce_row)(lk_reduction op, const float *x, size_t n) {
+  switch (op) {
+#define LK_CASE(name) case name: return reduce_span(name, x, n);
+    LK_CASE(LK_REDUCE_SUM) LK_CASE(LK_REDUCE_MAX) LK_CASE(LK_REDUCE_MIN)
+    LK_CASE(LK_REDUCE_PRODUCT) LK_CASE(LK_REDUCE_ABSOLUTE_SUM) LK_CASE(LK_REDUCE_SQUARE_SUM)
+#undef LK_CASE
+  }
+}
+
+LK_INLINE void reduce_strided(lk_reduction op, float scale, const float *x, float *y,
+                              size_t length, size_t inner, size_t columns) {
+  for (size_t i = 0; i < columns; i += LK_LANES) {
+    const int lanes = lanes_at(i, columns);
+    vf even = reduce_identity(op), odd = even;
+    size_t r = 0;
+    for (; r + 2 <= length; r += 2) {
+      even = reduce_add(op, even, load_at(x + r * inner + i, lanes));
+      odd = reduce_add(op, odd, load_at(x + (r + 1) * inner + i, lanes));
+    }
+    if (r < length) even = reduce_add(op, even, load_at(x + r * inner + i, lanes));
+    store_at(y + i, reduce_join(op, even, odd) * scale, lanes);
+  }
+}
+
+static void LK_NAME(reduce_columns)(lk_reduction op, float scale, const float *x, float *y,
+                                    size_t length, size_t inner, size_t columns) {
+  switch (op) {
+#define LK_CASE(name) case name: reduce_strided(name, scale, x, y, length, inner, columns); break;
+    LK_CASE(LK_REDUCE_SUM) LK_CASE(LK_REDUCE_MAX) LK_CASE(LK_REDUCE_MIN)
+    LK_CASE(LK_REDUCE_PRODUCT) LK_CASE(LK_REDUCE_ABSOLUTE_SUM) LK_CASE(LK_REDUCE_SQUARE_SUM)
+#undef LK_CASE
+  }
+}
+
+// ------------------------------------------------------------------------------------------------
+// Scale and shift, normalisation by row statistics
+
+LK_INLINE void affine(const float *x, const float *scale, bool scale_varies, float factor,
+                      const float *shift, float *y, size_t n, float mean) {
+  const vf scale0 = vf_set(scale ? *scale * factor : factor);
+  const vf shift0 = vf_set(shift ? *shift : 0);
+  for (size_t i = 0; i < n; i += LK_LANES) {
+    const int lanes = lanes_at(i, n);
+    const vf a = scale && scale_varies ? load_at(scale + i, lanes) * factor : scale0;
+    const vf b = shift && scale_varies ? load_at(shift + i, lanes) : shift0;
+    store_at(y + i, vf_fma(load_at(x + i, lanes) - mean, a, b), lanes);
+  }
+}
+
+static void LK_NAME(scale_shift)(const float *x, float scale, float shift, float *y, size_t n) {
+  for (size_t i = 0; i < n; i += LK_LANES) {
+    const int lanes = lanes_at(i, n);
+    store_at(y + i, vf_fma(load_at(x + i, lanes), vf_set(scale), vf_set(shift)), lanes);
+  }
+}
+
+static void LK_NAME(scale_shift_vector)(const float *x, const float *scale, const float *shift,
+                                        float *y, size_t n) {
+  for (size_t i = 0; i < n; i += LK_LANES) {
+    const int lanes = lanes_at(i, n);
+    store_at(y + i,
+             vf_fma(load_at(x + i, lanes), load_at(scale + i, lanes), load_at(shift + i, lanes)),
+             lanes);
+  }
+}
+
+static float LK_NAME(deviation_square_sum)(const float *x, float mean, size_t n) {
+  vf sums[4] = {vf_set(0), vf_set(0), vf_set(0), vf_set(0)};
+  size_t i = 0;
+  for (; i + 4 * LK_LANES <= n; i += 4 * LK_LANES)
+    LK_UNROLL for (int j = 0; j < 4; j++) {
+      const vf d = vf_load(x + i + j * LK_LANES) - mean;
+      sums[j] = vf_fma(d, d, sums[j]);
+    }
+  float sum = vf_sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  for (; i < n; i++) sum += (x[i] - mean) * (x[i] - mean);
+  return sum;
+}
+
+static void LK_NAME(normalize_row)(const lk_rows *rows, float epsilon, const float *x,
+                                   const float *weight, const float *bias, float *y, float *mean,
+                                   float *inverse_deviation) {
+  const size_t n = rows->channels * rows->area;
+  const float m = LK_NAME(reduce_row)(LK_REDUCE_SUM, x, n) / (float)n;
+  const float variance = LK_NAME(deviation_square_sum)(x, m, n) / (float)n;
+  const float inverse = 1 / __builtin_sqrtf(variance + epsilon);
+  if (mean) *mean = m;
+  if (inverse_deviation) *inverse_deviation = inverse;
+  if (rows->area == 1) {
+    affine(x, weight, true, inverse, bias, y, n, m);
+    return;
+  }
+  for (size_t c = 0; c < rows->channels; c++)
+    affine(x + c * rows->area, weight ? weight + c : NULL, false, inverse, bias ? bias + c : NULL,
+           y + c * rows->area, rows->area, m);
+}
+
+// ------------------------------------------------------------------------------------------------
+// Local response normalisation
+
+/// x / t^beta.
+LK_INLINE vf lrn_divide(vf x, vf t, float beta) {
+  if (beta == 0.75f) return x / (vf_sqrt(t) * vf_sqrt(vf_sqrt(t)));
+  if (beta == 0.5f) return x / vf_sqrt(t);
+  if (beta == 1) return x / t;
+  return x * vf_exp(vf_log(t) * -beta);
+}
+
+static void LK_NAME(lrn_columns)(const float *x, float *y, size_t channels, size_t area,
+                                 size_t columns, size_t before, size_t after, float alpha,
+                                 float beta, float k) {
+  for (size_t c = 0; c < channels; c++) {
+    const size_t first = c > before ? c - before : 0;
+    const size_t last = after < channels - 1 - c ? c + after : channels - 1;
+    for (size_t i = 0; i < columns; i += LK_LANES) {
+      const int lanes = lanes_at(i, columns);
+      vf sum = vf_set(0);
+      for (size_t r = first; r <= last; r++) {
+        const vf v = load_at(x + r * area + i, lanes);
+        sum = vf_fma(v, v, sum);
+      }
+      const vf v = load_at(x + c * area + i, lanes);
+      store_at(y + c * area + i, lrn_divide(v, vf_fma(sum, vf_set(alpha), vf_set(k)), beta), lanes);
+    }
+  }
+}
+
+static void LK_NAME(lrn_plane)(const float *x, float *y, size_t height, size_t width,
+                               size_t before, size_t after, float alpha, float beta, float k) {
+  for (size_t row = 0; row < height; row++) {
+    const size_t first = row > before ? row - before : 0;
+    const size_t last = after < height - 1 - row ? row + after : height - 1;
+    float *sums = y + row * width;
+    memset(sums, 0, width * sizeof *sums);
+    for (size_t r = first; r <= last; r++)
+      for (size_t column = 0; column < width; column++) {
+        const size_t left = column > before ? column - before : 0;
+        const size_t right = after < width - 1 - column ? column + after : width - 1;
+        float sum = 0;
+        for (size_t i = left; i <= right; i++) sum += x[r * width + i] * x[r * width + i];
+        sums[column] += sum;
+      }
+    for (size_t i = 0; i < width; i += LK_LANES) {
+      const int lanes = lanes_at(i, width);
+      const vf t = vf_fma(load_at(sums + i, lanes), vf_set(alpha), vf_set(k));
+      store_at(sums + i, lrn_divide(load_at(x + row * width + i, lanes), t, beta), lanes);
+    }
+  }
+}
+
+// ------------------------------------------------------------------------------------------------
+// Softmax
+
+static void LK_NAME(softmax_row)(bool logarithm, const float *x, float *y, size_t n) {
+  const float max = LK_NAME(reduce_row)(LK_REDUCE_MAX, x, n);
+  vf sums = vf_set(0);
+  float sum = 0;
+  for (size_t i = 0; i < n; i += LK_LANES) {
+    const int lanes = lanes_at(i, n);
+    const vf e = vf_exp(load_at(x + i, lanes) - max);
+    if (!logarithm) store_at(y + i, e, lanes);
+    if (lanes == LK_LANES)
+      sums += e;
+    else
+      for (int lane = 0; lane < lanes; lane++) sum += e[lane];
+  }
+  sum += vf_sum(sums);
+  const float shift = logarithm ? max : 0, offset = logarithm ? vf_log(vf_set(sum))[0] : 0;
+  const float scale = logarithm ? 1 : 1 / sum;
+  const float *source = logarithm ? x : y;
+  for (size_t i = 0; i < n; i += LK_LANES) {
+    const int lanes = lanes_at(i, n);
+    store_at(y + i, (load_at(source + i, lanes) - shift) * scale - offset, lanes);
+  }
+}
+
+static void LK_NAME(softmax_columns)(bool logarithm, const float *x, float *y, size_t length,
+                                     size_t inner, size_t columns) {
+  for (size_t i = 0; i < columns; i += LK_LANES) {
+    const int lanes = lanes_at(i, columns);
+    vf max = vf_set(-__builtin_inff()), sum = vf_set(0);
+    for (size_t r = 0; r < length; r++)
+      max = vf_maximum(max, load_at(x + r * inner + i, lanes));
+    for (size_t r = 0; r < length; r++) {
+      const vf e = vf_exp(load_at(x + r * inner + i, lanes) - max);
+      if (!logarithm) store_at(y + r * inner + i, e, lanes);
+      sum += e;
+    }
+    const vf shift = logarithm ? max : vf_set(0), offset = logarithm ? vf_log(sum) : vf_set(0);
+    const vf scale = logarithm ? vf_set(1) : 1 / sum;
+    const float *source = logarithm ? x : y;
+    for (size_t r = 0; r < length; r++)
+      store_at(y + r * inner + i, (load_at(source + r * inner + i, lanes) - shift) * scale - offset,
+               lanes);
+  }
+}
+
+const lk_normalization_variant LK_NAME(lk_normalization) = {
+    LK_NAME(scale_shift), LK_NAME(scale_shift_vector), LK_NAME(normalize_row),
+    LK_NAME(lrn_columns), LK_NAME(lrn_plane),          LK_NAME(softmax_row),
+    LK_NAME(softmax_columns), LK_NAME(reduce_row),     LK_NAME(reduce_columns)};

@@ -1,0 +1,251 @@
+#include "pooling.h"
+
+#include <math.h>
+#include <string.h>
+
+static const lk_pooling_variant *variant(void) {
+  switch (lk_active_isa()) {
+#if defined(__x86_64__)
+    case LK_ISA_AVX512: return &lk_pooling_avx512;
+    case LK_ISA_AVX2: return &lk_pooling_avx2;
+#elif defined(__aarch64__)
+    case LK_ISA_NEON: return &lk_pooling_neon;
+#endif
+    default: return &lk_pooling_scalar;
+  }
+}
+
+/// Window taps per task: fixed, so that results do not depend on the number of threads.
+enum { TASK_TAPS = 65536 };
+
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+void lk_window_divisors(const lk_window_axis *axis, bool include_padding, float *divisors) {
+  lk_window_axis padded = *axis;
+  if (include_padding) {
+    padded.input += axis->before + axis->after;
+    padded.before = 0;
+  }
+  for (size_t o = 0; o < axis->output; o++) {
+    const lk_taps taps = lk_taps_inside(&padded, o);
+    divisors[o] = (float)(taps.end - taps.first);
+  }
+}
+
+// ------------------------------------------------------------------------------------------------
+// Windows over plain planes
+
+typedef struct pool_call {
+  const lk_pooling_variant *variant;
+  lk_pooling op;
+  const lk_window_axis *axes;
+  const float *divisors;
+  float p;
+  const float *x;
+  float *y;
+  int64_t *indices;
+  bool column_major;
+  size_t rows, rows_per_task, channels, halo;
+} pool_call;
+
+/// An output row: its plane, and the taps of depth and height that it reads.
+typedef struct pool_position {
+  size_t plane, depth, height;
+  lk_taps depth_taps, height_taps;
+} pool_position;
+
+static pool_position position_of(const lk_window_axis *axes, size_t row) {
+  pool_position at = {.height = row % axes[1].output};
+  at.depth = row / axes[1].output % axes[0].output;
+  at.plane = row / axes[1].output / axes[0].output;
+  at.depth_taps = lk_taps_inside(&axes[0], at.depth);
+  at.height_taps = lk_taps_inside(&axes[1], at.height);
+  return at;
+}
+
+/// The input row of a tap.
+static size_t tap_row(const lk_window_axis *axis, size_t output, size_t tap) {
+  return output * axis->stride + tap * axis->dilation - axis->before;
+}
+
+static size_t rows_per_task(const lk_window_axis axes[3], size_t channels) {
+  const double taps = (double)axes[2].output * (double)channels * (double)axes[0].kernel *
+                      (double)axes[1].kernel * (double)axes[2].kernel;
+  return taps < TASK_TAPS ? (size_t)(TASK_TAPS / (taps > 1 ? taps : 1)) : 1;
+}
+
+static void run_rows(lk_pool *pool, lk_task task, pool_call *call, size_t planes) {
+  call->rows = planes * call->axes[0].output * call->axes[1].output;
+  call->rows_per_task = rows_per_task(call->axes, call->channels);
+  lk_parallel_for(pool, (call->rows + call->rows_per_task - 1) / call->rows_per_task, task, call);
+}
+
+static void pool_task(void *context, size_t task) {
+  const pool_call *call = context;
+  const lk_window_axis *axes = call->axes;
+  const size_t width = axes[2].input, area = axes[1].input * width;
+  const size_t first = task * call->rows_per_task;
+  const size_t end = smaller(first + call->rows_per_task, call->rows);
+  for (size_t row = first; row < end; row++) {
+    const pool_position at = position_of(axes, row);
+    const lk_taps d = at.depth_taps, h = at.height_taps;
+    const float *x = call->x + at.plane * axes[0].input * area;
+    if (d.end > d.first && h.end > h.first)
+      x += tap_row(&axes[0], at.depth, d.first) * area +
+           tap_row(&axes[1], at.height, h.first) * width;
+    const float *divisors = call->divisors;
+    const float divisor =
+        divisors ? divisors[at.depth] * divisors[axes[0].output + at.height] : 1;
+    call->variant->row(call->op, &axes[2],
+                       divisors ? divisors + axes[0].output + axes[1].output : NULL, divisor,
+                       call->p, x, d.end - d.first, axes[0].dilation * area, h.end - h.first,
+                       axes[1].dilation * width, call->y + row * axes[2].output);
+  }
+}
+
+void lk_f32_pool(lk_pool *pool, lk_pooling op, const lk_window_axis axes[3], const float *divisors,
+                 float p, const float *x, float *y, size_t planes) {
+  pool_call call = {.variant = variant(),
+                    .op = op,
+                    .axes = axes,
+                    .divisors = divisors,
+                    .p = p,
+                    .x = x,
+                    .y = y,
+                    .channels = 1};
+  run_rows(pool, pool_task, &call, planes);
+}
+
+// ------------------------------------------------------------------------------------------------
+// Maxima with their places
+
+static void indices_task(void *context, size_t task) {
+  const pool_call *call = context;
+  const lk_window_axis *axes = call->axes, *w = &axes[2];
+  const size_t height = axes[1].input, width = w->input;
+  const size_t first = task * call->rows_per_task;
+  const size_t end = smaller(first + call->rows_per_task, call->rows);
+  for (size_t row = first; row < end; row++) {
+    const pool_position at = position_of(axes, row);
+    for (size_t o = 0; o < w->output; o++) {
+      const lk_taps taps = lk_taps_inside(w, o);
+      float best = -INFINITY;
+      int64_t place = -1;
+      for (size_t d = at.depth_taps.first; d < at.depth_taps.end; d++)
+        for (size_t h = at.height_taps.first; h < at.height_taps.end; h++)
+          for (size_t t = taps.first; t < taps.end; t++) {
+            const size_t iz = at.plane * axes[0].input + tap_row(&axes[0], at.depth, d);
+            const size_t iy = tap_row(&axes[1], at.height, h), ix = tap_row(w, o, t);
+            const float value = call->x[(iz * height + iy) * width + ix];
+            if (place >= 0 && !(value > best || (isnan(value) && !isnan(best)))) continue;
+            best = value;
+            place = (int64_t)(call->column_major ? (iz * width + ix) * height + iy
+                                                 : (iz * height + iy) * width + ix);
+          }
+      call->y[row * w->output + o] = best;
+      call->indices[row * w->output + o] = place;
+    }
+  }
+}
+
+void lk_f32_max_pool_indices(lk_pool *pool, const lk_window_axis axes[3], bool column_major,
+                             const float *x, float *y, int64_t *indices, size_t planes) {
+  pool_call call = {.axes = axes,
+                    .x = x,
+                    .y = y,
+                    .indices = indices,
+                    .column_major = column_major,
+                    .channels = 1};
+  run_rows(pool, indices_task, &call, planes);
+}
+
+// ------------------------------------------------------------------------------------------------
+// Adaptive bins
+
+typedef struct adaptive_call {
+  lk_pooling op;
+  const size_t *input, *output;
+  const float *x;
+  float *y;
+} adaptive_call;
+
+static size_t bin_start(size_t i, size_t input, size_t output) { return i * input / output; }
+static size_t bin_end(size_t i, size_t input, size_t output) {
+  return ((i + 1) * input + output - 1) / output;
+}
+
+static void adaptive_task(void *context, size_t plane) {
+  const adaptive_call *call = context;
+  const size_t *in = call->input, *out = call->output;
+  const float *x = call->x + plane * in[0] * in[1] * in[2];
+  float *y = call->y + plane * out[0] * out[1] * out[2];
+  for (size_t d = 0; d < out[0]; d++)
+    for (size_t h = 0; h < out[1]; h++)
+      for (size_t w = 0; w < out[2]; w++) {
+        const size_t d0 = bin_start(d, in[0], out[0]), d1 = bin_end(d, in[0], out[0]);
+        const size_t h0 = bin_start(h, in[1], out[1]), h1 = bin_end(h, in[1], out[1]);
+        const size_t w0 = bin_start(w, in[2], out[2]), w1 = bin_end(w, in[2], out[2]);
+        float sum = call->op == LK_POOL_MAX ? -INFINITY : 0;
+        for (size_t z = d0; z < d1; z++)
+          for (size_t r = h0; r < h1; r++)
+            for (size_t c = w0; c < w1; c++) {
+              const float value = x[(z * in[1] + r) * in[2] + c];
+              if (call->op != LK_POOL_MAX)
+                sum += value;
+              else if (value > sum || isnan(value))
+                sum = value;
+            }
+        const size_t count = (d1 - d0) * (h1 - h0) * (w1 - w0);
+        *y++ = call->op == LK_POOL_MAX || count == 0 ? sum : sum / (float)count;
+      }
+}
+
+void lk_f32_adaptive_pool(lk_pool *pool, lk_pooling op, const size_t input[3],
+                          const size_t output[3], const float *x, float *y, size_t planes) {
+  adaptive_call call = {op, input, output, x, y};
+  lk_parallel_for(pool, planes, adaptive_task, &call);
+}
+
+// ------------------------------------------------------------------------------------------------
+// Windows over blocked maps
+
+static void blocked_task(void *context, size_t task) {
+  const pool_call *call = context;
+  const lk_window_axis *h = &call->axes[1], *w = &call->axes[2];
+  const size_t channels = call->channels, halo = call->halo;
+  const size_t in_row = (w->input + 2 * halo) * channels;
+  const size_t out_row = (w->output + 2 * halo) * channels;
+  const size_t first = task * call->rows_per_task;
+  const size_t end = smaller(first + call->rows_per_task, call->rows);
+  for (size_t row = first; row < end; row++) {
+    const pool_position at = position_of(call->axes, row);
+    const lk_taps taps = at.height_taps;
+    float *map = call->y + at.plane * (h->output + 2 * halo) * out_row;
+    float *y = map + (at.height + halo) * out_row;
+    if (at.height == 0) memset(map, 0, halo * out_row * sizeof *y);
+    if (at.height + 1 == h->output) memset(y + out_row, 0, halo * out_row * sizeof *y);
+    memset(y, 0, halo * channels * sizeof *y);
+    memset(y + (halo + w->output) * channels, 0, halo * channels * sizeof *y);
+    const float *x = call->x + at.plane * (h->input + 2 * halo) * in_row + halo * channels;
+    if (taps.end > taps.first) x += (tap_row(h, at.height, taps.first) + halo) * in_row;
+    const float *divisors = call->divisors;
+    call->variant->blocked_row(
+        call->op, w, divisors ? divisors + call->axes[0].output + h->output : NULL,
+        divisors ? divisors[0] * divisors[call->axes[0].output + at.height] : 1, x,
+        taps.end - taps.first, h->dilation * in_row, channels, y + halo * channels);
+  }
+}
+
+void lk_f32_pool_blocked(lk_pool *pool, lk_pooling op, const lk_window_axis axes[3],
+                         const float *divisors, size_t channels, size_t halo, const float *x,
+                         float *y, size_t blocks) {
+  pool_call call = {.variant = variant(),
+                    .op = op,
+                    .axes = axes,
+                    .divisors = divisors,
+                    .x = x,
+                    .y = y,
+                    .channels = channels,
+                    .halo = halo};
+  run_rows(pool, blocked_task, &call, blocks);
+}

@@ -1,0 +1,176 @@
+#include "pooling.h"
+#include "vector_math.h"
+
+/// Columns of the buffer between the vertical and the horizontal pass.
+enum { LK_NAME(columns) = 1024 };
+
+/// Every second float from p on.
+LK_INLINE vf vf_load_even(const float *p) {
+  const vf low = vf_load(p), high = vf_load(p + LK_LANES);
+#if LK_LANES == 16
+  return __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                 30);
+#elif LK_LANES == 8
+  return __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14);
+#else
+  return __builtin_shufflevector(low, high, 0, 2, 4, 6);
+#endif
+}
+
+LK_INLINE vf pool_identity(lk_pooling op) {
+  return vf_set(op == LK_POOL_MAX   ? -__builtin_inff()
+                : op == LK_POOL_MIN ? __builtin_inff()
+                                    : 0);
+}
+LK_INLINE vf pool_map(lk_pooling op, vf v, float p) {
+  if (op != LK_POOL_LP) return v;
+  return p == 1 ? vf_abs(v) : p == 2 ? v * v : vf_exp(vf_log(vf_abs(v)) * p);
+}
+LK_INLINE vf pool_combine(lk_pooling op, vf sum, vf v) {
+  return op == LK_POOL_MAX ? vf_maximum(sum, v) : op == LK_POOL_MIN ? vf_minimum(sum, v) : sum + v;
+}
+LK_INLINE vf pool_finish(lk_pooling op, vf sum, vf divisor, float p) {
+  if (op == LK_POOL_AVERAGE) return sum / vf_max(divisor, vf_set(1));
+  if (op == LK_POOL_LP) return p == 1 ? sum : p == 2 ? vf_sqrt(sum) : vf_exp(vf_log(sum) * (1 / p));
+  return sum;
+}
+
+/// Combines the taps of depth and height into `n` columns; loads whole vectors only where `n` allows.
+LK_INLINE void pool_vertical(lk_pooling op, float p, const float *x, size_t depth_taps,
+                             size_t depth_step, size_t height_taps, size_t height_step,
+                             float *column, size_t n) {
+  for (size_t i = 0; i < n; i += LK_LANES) {
+    const int rest = n - i < LK_LANES ? (int)(n - i) : LK_LANES;
+    vf sum = pool_identity(op);
+    for (size_t d = 0; d < depth_taps; d++) {
+      const float *row = x + d * depth_step + i;
+      for (size_t h = 0; h < height_taps; h++, row += height_step)
+        sum = pool_combine(
+            op, sum, pool_map(op, rest == LK_LANES ? vf_load(row) : vf_load_first(row, rest), p));
+    }
+    vf_store_first(column + i, sum, rest);
+  }
+}
+
+LK_INLINE vf pool_horizontal(lk_pooling op, const lk_window_axis *w, const float *column) {
+  vf sum = pool_identity(op);
+  for (size_t t = 0; t < w->kernel; t++) {
+    const float *tap = column + t * w->dilation;
+    vf v;
+    if (w->stride == 1) {
+      v = vf_load(tap);
+    } else if (w->stride == 2) {
+      v = vf_load_even(tap);
+    } else {
+      for (int lane = 0; lane < LK_LANES; lane++) v[lane] = tap[(size_t)lane * w->stride];
+    }
+    sum = pool_combine(op, sum, v);
+  }
+  return sum;
+}
+
+/// A window wider than the column buffer, one output at a time.
+LK_INLINE float pool_wide(lk_pooling op, float p, const lk_window_axis *w, size_t output,
+                          const float *x, size_t depth_taps, size_t depth_step,
+                          size_t height_taps, size_t height_step) {
+  const lk_taps taps = lk_taps_inside(w, output);
+  vf sum = pool_identity(op);
+  for (size_t d = 0; d < depth_taps; d++)
+    for (size_t h = 0; h < height_taps; h++)
+      for (size_t t = taps.first; t < taps.end; t++) {
+        const size_t column = output * w->stride + t * w->dilation - w->before;
+        const float v = x[d * depth_step + h * height_step + column];
+        sum = pool_combine(op, sum, pool_map(op, vf_set(v), p));
+      }
+  return sum[0];
+}
+
+LK_INLINE void pool_row(lk_pooling op, const lk_window_axis *w, const float *width_divisors,
+                        float divisor, float p, const float *x, size_t depth_taps,
+                        size_t depth_step, size_t height_taps, size_t height_step, float *y) {
+  const size_t reach = (w->kernel - 1) * w->dilation + 1;
+  const size_t lanes_reach = (LK_LANES - 1) * w->stride + reach;
+  const bool narrow = lanes_reach <= LK_NAME(columns) && w->stride <= LK_NAME(columns);
+  size_t block = narrow ? (LK_NAME(columns) - lanes_reach) / w->stride + 1 : LK_LANES;
+  block = block / LK_LANES * LK_LANES;
+  if (block == 0) block = LK_LANES;
+  float column[LK_NAME(columns) + 2 * LK_LANES];
+  for (size_t first = 0; first < w->output; first += block) {
+    const size_t n = w->output - first < block ? w->output - first : block;
+    if (narrow) {
+      const size_t start = first * w->stride, end = (first + n - 1) * w->stride + reach;
+      const size_t limit = w->before + w->input;
+      const size_t from = start > w->before ? start : w->before < end ? w->before : end;
+      const size_t to = end < limit ? end : limit > from ? limit : from;
+      const float identity = pool_identity(op)[0];
+      for (size_t i = start; i < from; i++) column[i - start] = identity;
+      if (to > from)
+        pool_vertical(op, p, x + (from - w->before), depth_taps, depth_step, height_taps,
+                      height_step, column + (from - start), to - from);
+      for (size_t i = to; i < end; i++) column[i - start] = identity;
+    }
+    for (size_t i = 0; i < n; i += LK_LANES) {
+      const int lanes = n - i < LK_LANES ? (int)(n - i) : LK_LANES;
+      vf sum = vf_set(0);
+      if (narrow) {
+        sum = pool_horizontal(op, w, column + i * w->stride);
+      } else {
+        for (int lane = 0; lane < lanes; lane++)
+          sum[lane] = pool_wide(op, p, w, first + i + (size_t)lane, x, depth_taps, depth_step,
+                                height_taps, height_step);
+      }
+      const vf divisors = op == LK_POOL_AVERAGE
+                              ? vf_load_first(width_divisors + first + i, lanes) * divisor
+                              : vf_set(1);
+      vf_store_first(y + first + i, pool_finish(op, sum, divisors, p), lanes);
+    }
+  }
+}
+
+static void LK_NAME(row)(lk_pooling op, const lk_window_axis *w, const float *width_divisors,
+                         float divisor, float p, const float *x, size_t depth_taps,
+                         size_t depth_step, size_t height_taps, size_t height_step, float *y) {
+  switch (op) {
+#define LK_CASE(name) case name: \
+    pool_row(name, w, width_divisors, divisor, p, x, depth_taps, depth_step, height_taps, \
+             height_step, y); \
+    break;
+    LK_CASE(LK_POOL_MAX) LK_CASE(LK_POOL_MIN) LK_CASE(LK_POOL_AVERAGE) LK_CASE(LK_POOL_LP)
+#undef LK_CASE
+  }
+}
+
+LK_INLINE void pool_blocked_row(lk_pooling op, const lk_window_axis *w,
+                                const float *width_divisors, float divisor, const float *x,
+                                size_t height_taps, size_t height_step, size_t channels, float *y) {
+  for (size_t o = 0; o < w->output; o++) {
+    const lk_taps taps = lk_taps_inside(w, o);
+    const float *start = x + (o * w->stride + taps.first * w->dilation - w->before) * channels;
+    for (size_t c = 0; c < channels; c += LK_LANES) {
+      const int lanes = channels - c < LK_LANES ? (int)(channels - c) : LK_LANES;
+      vf sum = pool_identity(op);
+      for (size_t h = 0; h < height_taps; h++) {
+        const float *pixel = start + h * height_step + c;
+        for (size_t t = taps.first; t < taps.end; t++, pixel += w->dilation * channels)
+          sum = pool_combine(op, sum,
+                             lanes == LK_LANES ? vf_load(pixel) : vf_load_first(pixel, lanes));
+      }
+      const float scale = op == LK_POOL_AVERAGE ? divisor * width_divisors[o] : 1;
+      vf_store_first(y + o * channels + c, pool_finish(op, sum, vf_set(scale), 1), lanes);
+    }
+  }
+}
+
+static void LK_NAME(blocked_row)(lk_pooling op, const lk_window_axis *w,
+                                 const float *width_divisors, float divisor, const float *x,
+                                 size_t height_taps, size_t height_step, size_t channels,
+                                 float *y) {
+  if (op == LK_POOL_MAX)
+    pool_blocked_row(LK_POOL_MAX, w, width_divisors, divisor, x, height_taps, height_step,
+                     channels, y);
+  else
+    pool_blocked_row(LK_POOL_AVERAGE, w, width_divisors, divisor, x, height_taps, height_step,
+                     channels, y);
+}
+
+const lk_pooling_variant LK_NAME(lk_pooling) = {LK_NAME(row), LK_NAME(blocked_row)};

@@ -1,0 +1,9 @@
+extension ModelCatalog {
+  /// The classes of CIFAR-10 in the order of its data set (Krizhevsky 2009).
+  static let cifar10Labels = [
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+  ]
+
+  /// The classes of MNIST.
+  static let digitLabels = (0..<10).map(String.init)
+}

@@ -1,0 +1,184 @@
+import LaminaCore
+
+/// How strictly weights must fit.
+public struct LoadOptions: Sendable, Hashable {
+  /// Whether a missing, unused or mismatched tensor is an error. Otherwise it is only reported.
+  public var isStrict = true
+  /// Parameters that keep their present values, such as a new head: `fc.*`. Tensors of the file under these
+  /// names are ignored.
+  public var reinitialise: [KeyPattern] = []
+  /// Bounds on memory.
+  public var limits = Limits()
+
+  /// Strict, nothing reinitialised.
+  public init(isStrict: Bool = true, reinitialise: [KeyPattern] = [], limits: Limits = Limits()) {
+    self.isStrict = isStrict
+    self.reinitialise = reinitialise
+    self.limits = limits
+  }
+}
+
+extension Model {
+  /// The same model with the tensors of `source` as its parameters, and a report.
+  ///
+  /// `float16`, `bfloat16` and `float64` become `float32` where the parameter is `float32`.
+  ///
+  /// - Throws: `weights` listing every problem when the file does not fit: in strict mode every missing,
+  ///   unused and mismatched tensor; in any mode when no tensor fits, when two tensors claim one parameter,
+  ///   or when a pattern of `reinitialise` names no parameter. Also what `source` throws.
+  public func loadingWeights(
+    from source: any TensorSource, keyMap: KeyMap = KeyMap(), options: LoadOptions = LoadOptions()
+  ) throws -> (model: Model, report: LoadReport) {
+    let expected = try parameterSpecs()
+    var loader = WeightLoader(source: source, keyMap: keyMap, options: options, expected: expected)
+    try loader.match()
+    let loaded = try loader.read()
+    let report = loader.report
+    guard !report.loaded.isEmpty else { throw loader.nothingMatched() }
+    if options.isStrict, !report.isComplete {
+      throw LaminaError(
+        .weights, "\(report.summary): \(report.problems.joined(separator: "; "))",
+        path: source.provenance)
+    }
+    let model = try replacingParameters(parameters.merging(loaded) { $1 })
+    return (model, report)
+  }
+
+  /// The spec of every tensor that the graph's nodes are bound to, by key.
+  func parameterSpecs() throws -> [String: TensorSpec] {
+    var specs: [String: TensorSpec] = [:]
+    for slot in try graph.parameterSlots(parameters: parameters) {
+      if case .tensor(let key) = slot.binding { specs[key] = slot.spec.spec }
+    }
+    return specs
+  }
+}
+
+private struct WeightLoader {
+  let source: any TensorSource
+  let keyMap: KeyMap
+  let options: LoadOptions
+  let expected: [String: TensorSpec]
+  var report: LoadReport
+  /// Name in the file by name in the model.
+  var sources: [String: String] = [:]
+  /// Names in the file and the names they were looked up under, where the model has none such.
+  var unmatched: [(source: String, target: String)] = []
+
+  init(
+    source: any TensorSource, keyMap: KeyMap, options: LoadOptions, expected: [String: TensorSpec]
+  ) {
+    self.source = source
+    self.keyMap = keyMap
+    self.options = options
+    self.expected = expected
+    report = LoadReport(provenance: source.provenance)
+  }
+
+  /// Finds the tensor of each parameter by name.
+  mutating func match() throws {
+    let modelKeys = expected.keys.sorted()
+    for pattern in options.reinitialise {
+      let matching = modelKeys.filter(pattern.matches)
+      guard !matching.isEmpty else {
+        let hint = nearestName(to: pattern.text, in: modelKeys).map {
+          ", nearest is '\($0.escapedForDisplay())'"
+        }
+        throw LaminaError(
+          .weights,
+          "no parameter matches '\(pattern.text.escapedForDisplay())', which is to be reinitialised\(hint ?? "")"
+        )
+      }
+      report.reinitialised += matching
+    }
+    report.reinitialised = Set(report.reinitialised).sorted()
+    let reinitialised = Set(report.reinitialised)
+
+    let ignoredPatterns = keyMap.ignored
+    let isIgnored = { (key: String) in ignoredPatterns.contains { $0.matches(key) } }
+    report.ignored = source.keys.filter(isIgnored)
+    let keys = source.keys.filter { !isIgnored($0) }
+    report.strippedPrefix = keyMap.commonPrefix(of: keys, modelKeys: Set(modelKeys))
+    for key in keys {
+      let target = keyMap.target(of: String(key.dropFirst(report.strippedPrefix.count)))
+      if reinitialised.contains(target) {
+        report.ignored.append(key)
+      } else if expected[target] == nil {
+        report.unused.append(key)
+        unmatched.append((key, target))
+      } else if let other = sources.updateValue(key, forKey: target) {
+        throw LaminaError(
+          .weights,
+          "tensors '\(other.escapedForDisplay())' and '\(key.escapedForDisplay())' both become '\(target.escapedForDisplay())'",
+          path: source.provenance)
+      }
+    }
+    report.missing = modelKeys.filter { sources[$0] == nil && !reinitialised.contains($0) }
+  }
+
+  /// Reads the tensors that fit; those that do not are noted in the report.
+  mutating func read() throws -> [String: Tensor] {
+    // Nothing is read in vain: all shapes are compared first.
+    var plans: [(key: String, source: String, shape: Shape, transform: KeyMap.Transform?)] = []
+    var byteCount = 0
+    for (key, name) in sources.sorted(by: { $0.key < $1.key }) {
+      guard let wanted = expected[key] else { continue }
+      do {
+        let spec = try source.spec(name)
+        let transform = keyMap.transform(of: name)
+        let shape = try transform?.shape(of: spec.shape, for: wanted.shape) ?? spec.shape
+        let converts = wanted.type == .float32 && spec.type.isFloatingPoint
+        guard shape == wanted.shape, spec.type == wanted.type || converts else {
+          let found = shape == spec.shape ? "\(spec)" : "\(spec), changed to \(shape)"
+          report.mismatched.append(
+            LoadReport.Mismatch(
+              key: key, source: name, problem: "expected \(wanted), found \(found)"))
+          continue
+        }
+        plans.append((key, name, shape, transform))
+        byteCount += wanted.byteCount
+      } catch let error as LaminaError where error.code == .unsupported || error.code == .weights {
+        report.mismatched.append(
+          LoadReport.Mismatch(key: key, source: name, problem: error.message))
+      }
+    }
+    report.loaded = plans.map { LoadReport.Loaded(key: $0.key, source: $0.source) }
+    if options.isStrict, !report.isComplete { return [:] }
+    try options.limits.checkMemory(byteCount, for: source.provenance)
+    var result: [String: Tensor] = [:]
+    for plan in plans {
+      var tensor = try source.tensor(plan.source, limits: options.limits)
+      if let transform = plan.transform {
+        tensor = try transform.apply(to: tensor, shape: plan.shape)
+      }
+      if expected[plan.key]?.type == .float32 {
+        tensor = try withErrorPath("\(source.provenance): \(plan.source.escapedForDisplay())") {
+          try tensor.convertedToFloat32()
+        }
+      }
+      result[plan.key] = tensor
+    }
+    return result
+  }
+
+  /// The error when no tensor fits any parameter, with the nearest names of the first few.
+  func nothingMatched() -> LaminaError {
+    let modelKeys = expected.keys.sorted()
+    let hints = unmatched.prefix(3).map { name in
+      let nearest = nearestName(to: name.target, in: modelKeys).map {
+        ", nearest is '\($0.escapedForDisplay())'"
+      }
+      return "'\(name.source.escapedForDisplay())'\(nearest ?? " is like no parameter")"
+    }
+    let examples = modelKeys.prefix(3).map { "'\($0.escapedForDisplay())'" }.joined(separator: ", ")
+    let mismatches = report.mismatched.prefix(3).map {
+      "'\($0.key.escapedForDisplay())': \($0.problem)"
+    }
+    let details = (hints + mismatches).joined(separator: "; ")
+    return LaminaError(
+      .weights,
+      "none of \(source.keys.count) tensors fits a parameter of the model (\(examples)\(modelKeys.count > 3 ? ", …" : ""))"
+        + (details.isEmpty ? "" : ": \(details)"),
+      path: source.provenance)
+  }
+}

@@ -1,0 +1,108 @@
+import Lamina
+
+extension Command {
+  private static let output = Option(
+    name: "output", letter: "o", value: .text("FILE"), help: "the Lamina model to write; required")
+  private static let model = Option(
+    name: "model", value: .text("NAME"),
+    help: "model of the catalogue that the weights belong to; default: the one FILE's name contains"
+  )
+  private static let labels = Option(
+    name: "labels", value: .text("FILE"), help: "names of the classes, one a line")
+  private static let preprocessing = Option(
+    name: "preprocessing", value: .text("WAY"),
+    help:
+      "how pictures become the input: torch, tf, caffe, or a JSON file; default: the model's own")
+
+  static let `import` = Command(
+    name: "import", summary: "turn weights of PyTorch, safetensors or ONNX into a Lamina model",
+    operands: "FILE", operandCount: 1...1, options: [output, model, labels, preprocessing, .json],
+    example: """
+      $ lamina import efficientnet-lite0-57934424.pth -o lite0.safetensors --labels imagenet.txt
+      .onnx brings its own graph; .pth, .pt, .th and .safetensors need a model of the catalogue.
+      """
+  ) { arguments in
+    let source = arguments.operands[0]
+    guard let target = arguments.text(output) else {
+      throw UsageError("option '--output FILE' is missing")
+    }
+    guard !System.isSameFile(source, target) else {
+      throw UsageError("'\(target.escapedForDisplay())' is both input and output")
+    }
+    let names = try arguments.text(labels).map { try LabelFile.labels(path: $0) }
+    var result =
+      source.lowercased().hasSuffix(".onnx")
+      ? try importGraph(source, arguments.text(model))
+      : try importWeights(source, arguments.text(model), classes: names?.count)
+    var metadata = result.model.metadata
+    if let names { metadata.labels = names }
+    if let way = arguments.text(preprocessing) {
+      metadata.preprocessing = try readPreprocessing(way)
+    }
+    metadata.provenance["file"] = String(source.split(separator: "/").last ?? "")
+    result.model = result.model.replacingMetadata(metadata)
+    let bar = Progress("writing \(target.escapedForDisplay())")
+    try Interruption.removingTemporaryFile(of: target) {
+      defer { bar.finish() }
+      try ModelFile.save(result.model, to: target)
+    }
+    if arguments.has(.json) {
+      try Terminal.write(result.json.text(pretty: true) + "\n")
+    } else {
+      try Terminal.write(result.text + "\nwrote \(target.escapedForDisplay(limit: 4096))\n")
+    }
+    return .done
+  }
+}
+
+/// A model and what its importer has to say.
+private struct Imported {
+  var model: Model
+  var text: String
+  var json: JSON
+}
+
+private func importGraph(_ path: String, _ name: String?) throws -> Imported {
+  guard name == nil else {
+    throw UsageError("'--model' makes no sense with .onnx, which has a graph")
+  }
+  let bar = Progress("reading \(path.escapedForDisplay())")
+  defer { bar.finish() }
+  let model = try ModelFile.load(path: path, registry: .standard)
+  return Imported(model: model, text: "\(model.graph.nodes.count) nodes", json: .null)
+}
+
+private func importWeights(_ path: String, _ name: String?, classes: Int?) throws -> Imported {
+  guard let entry = try name.map(entry(named:)) ?? ModelArgument.entry(guessedFrom: path) else {
+    throw UsageError(
+      "no model of the catalogue is part of the file's name; name one with '--model'")
+  }
+  let source = try openTensorSource(path: path)
+  let fresh = try entry.makeModel(registry: .standard, classes: classes)
+  let bar = Progress("reading \(path.escapedForDisplay())", total: source.keys.count)
+  defer { bar.finish() }
+  let (model, report) = try fresh.loadingWeights(
+    from: WatchedSource(source, onRead: bar.advance), keyMap: KeyMap(renames: entry.renames))
+  return Imported(model: model, text: report.text, json: report.json)
+}
+
+/// - Throws: `UsageError` with the nearest name.
+private func entry(named name: String) throws -> CatalogEntry {
+  do {
+    return try ModelCatalog.entry(named: name)
+  } catch let error as LaminaError {
+    throw UsageError(error.message)
+  }
+}
+
+private func readPreprocessing(_ way: String) throws -> Preprocessing {
+  switch way {
+  case "torch": return .torch()
+  case "tf": return .tf()
+  case "caffe": return .caffe()
+  default:
+    let bytes = try FileReader(path: way, maximumBytes: Limits().jsonBytes).allBytes()
+    return try Preprocessing(
+      json: JSON.parse(bytes, path: way), path: way.escapedForDisplay(limit: 512))
+  }
+}

@@ -1,0 +1,41 @@
+@preconcurrency import Dispatch
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Ends the process on Ctrl-C and SIGTERM without leaving anything half-written.
+enum Interruption {
+  private static let output = Mutex<String?>(nil)
+  private static let sources = [SIGINT, SIGTERM].map { number in
+    signal(number, SIG_IGN)
+    let queue = DispatchQueue(label: "lamina.interruption")
+    let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
+    source.setEventHandler {
+      output.withLock { path in
+        if let path {
+          for attempt in 0..<100 { unlink("\(path).\(getpid()).\(attempt).tmp") }
+        }
+        if Terminal.isWatched { Terminal.draw("\r\u{1B}[K") }
+        _exit(number == SIGINT ? ExitStatus.interrupted.rawValue : 128 + number)
+      }
+    }
+    source.resume()
+    return source
+  }
+
+  /// Starts to watch.
+  static func watch() { _ = sources }
+
+  /// Runs `body`, which writes `path` by way of a temporary file `PATH.PID.N.tmp`.
+  static func removingTemporaryFile<T>(of path: String, _ body: () throws -> T) rethrows -> T {
+    output.withLock { $0 = path }
+    defer { output.withLock { $0 = nil } }
+    return try body()
+  }
+}
