@@ -28,7 +28,7 @@ private func sampleFolder() throws -> TemporaryFolder {
 private func expectedLines() throws -> [String] {
   let model = try Sample.model()
   let preprocessing = try #require(model.metadata.preprocessing)
-  let input = try preprocessing.apply(to: Image.decode(bytes: Sample.picture))
+  let input = try preprocessing.apply(to: Image.decode(Sample.picture))
   let output = try Session(model: model).run([input])[0]
   return try model.predictions(from: output.view, top: 3)[0].map {
     String(format: "%.4f", $0.probability) + "  " + $0.label
