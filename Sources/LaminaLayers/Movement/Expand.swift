@@ -1,0 +1,39 @@
+import LaminaCore
+
+/// y = x broadcast with `shape`, an attribute or the second input: extents of 1 on either side stretch.
+package struct Expand: MovementLayer {
+  package static let kind: LayerKind = "lamina.expand"
+  package static var arity: ClosedRange<Int> { 1...2 }
+  let shape: [Int]?
+
+  package init(attributes: inout AttributeReader) throws {
+    shape = try attributes.optionalInts("shape")
+  }
+
+  package func encode(into attributes: inout AttributeWriter) { attributes.ints("shape", shape) }
+
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+    let wanted = try requiredInts("shape", attribute: shape, input: 1, of: inputs)
+    return [TensorSpec(try inputs[0].shape.broadcast(with: Shape(wanted)), inputs[0].type)]
+  }
+
+  func movement(for inputs: [TensorSpec]) throws -> any PreparedLayer {
+    let output = try outputs(for: inputs)[0]
+    return StridedCopies([
+      StridedCopy(
+        type: output.type, extents: output.shape.dimensions,
+        sourceStrides: inputs[0].shape.strides(stretchedTo: output.shape),
+        targetStrides: output.shape.strides)
+    ])
+  }
+}
+
+extension Shape {
+  /// Row-major strides by the axes of a shape that this one broadcasts to: 0 where it stretches.
+  func strides(stretchedTo target: Shape) -> [Int] {
+    let (missing, own) = (target.rank - rank, strides)
+    return (0..<target.rank).map { axis in
+      axis < missing || self[axis - missing] == 1 ? 0 : own[axis - missing]
+    }
+  }
+}

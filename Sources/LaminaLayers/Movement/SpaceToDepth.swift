@@ -1,0 +1,41 @@
+import LaminaCore
+
+/// y[n, (i·b + j)·C + c, h, w] = x[n, c, h·b + i, w·b + j] with b = `block_size`.
+///
+/// - Input: [N, C, H, W], H and W multiples of b. Output: [N, C·b², H/b, W/b].
+package struct SpaceToDepth: MovementLayer {
+  package static let kind: LayerKind = "lamina.space_to_depth"
+  let blockSize: Int
+
+  package init(attributes: inout AttributeReader) throws {
+    blockSize = try attributes.int("block_size", in: 1...32_768)
+  }
+
+  package func encode(into attributes: inout AttributeWriter) {
+    attributes.int("block_size", blockSize)
+  }
+
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+    let shape = inputs[0].shape
+    guard shape.rank == 4, shape[2] % blockSize == 0, shape[3] % blockSize == 0 else {
+      throw LaminaError(
+        .shape, "expected [N, C, H, W] with H and W multiples of \(blockSize), found \(shape)")
+    }
+    let output = try Shape([
+      shape[0], shape[1] * blockSize * blockSize, shape[2] / blockSize, shape[3] / blockSize,
+    ])
+    return [TensorSpec(output, inputs[0].type)]
+  }
+
+  func movement(for inputs: [TensorSpec]) throws -> any PreparedLayer {
+    let output = try outputs(for: inputs)[0]
+    let (b, shape, x) = (blockSize, inputs[0].shape, inputs[0].shape.strides)
+    let extents = [shape[0], b, b, shape[1], output.shape[2], output.shape[3]]
+    return StridedCopies([
+      StridedCopy(
+        type: output.type, extents: extents,
+        sourceStrides: [x[0], x[2], x[3], x[1], b * x[2], b * x[3]],
+        targetStrides: try Shape(extents).strides)
+    ])
+  }
+}

@@ -1,0 +1,27 @@
+import LaminaCore
+
+/// y = x as a matrix: the axes before `axis` become its rows, the others its columns.
+///
+/// - Input: [d₀, …]. Output: [d₀ ⋯ d_{axis−1}, d_axis ⋯]. `axis` (1) may equal the rank.
+package struct Flatten: Layer {
+  package static let kind: LayerKind = "lamina.flatten"
+  package static var outputMemory: OutputMemory { .aliasesInput }
+  let axis: Int
+
+  package init(attributes: inout AttributeReader) throws {
+    axis = try attributes.int("axis", default: 1)
+  }
+
+  package func encode(into attributes: inout AttributeWriter) {
+    if axis != 1 { attributes.int("axis", axis) }
+  }
+
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+    let shape = inputs[0].shape
+    let axis = try shape.axis(axis, inclusive: true)
+    let output = try Shape([shape.count(before: axis), shape.count(from: axis)])
+    return [TensorSpec(output, inputs[0].type)]
+  }
+
+  package func forward(_ call: ForwardCall) throws { call.copyFirstInput() }
+}
