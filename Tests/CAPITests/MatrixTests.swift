@@ -14,9 +14,13 @@ private struct Call {
 
   final class Outputs { var untouched: [() -> Bool] = [] }
 
-  /// The pointer of that name.
-  func pointer<T>(_ name: String, _ pointer: UnsafePointer<T>) -> UnsafePointer<T>? {
-    null == name ? nil : pointer
+  /// Memory of the caller with these values, under that name.
+  func values<T>(_ name: String, _ values: [T]) -> UnsafeMutablePointer<T>? {
+    let memory = Guarded<T>(values.count)
+    memory.pointer.initialize(from: values, count: values.count)
+    let before = Array(memory.bytes)
+    outputs.untouched.append { memory.fencesStand && before.elementsEqual(memory.bytes) }
+    return null == name ? nil : memory.pointer
   }
 
   /// The text of that name.
@@ -167,7 +171,7 @@ private let rows: [Row] = [
   Row(name: "lamina_image_create", handles: [.context], pointers: ["pixels", "image"]) { call in
     releasing(lamina_image_release, call.out("image")) {
       lamina_image_create(
-        call.handles[0], call.pointer("pixels", call.fixture.pixels), 28, 28, 0, $0, call.error)
+        call.handles[0], call.values("pixels", call.fixture.pixels), 28, 28, 0, $0, call.error)
     }
   },
   Row(name: "lamina_image_get_info", handles: [.image], pointers: ["info"]) {
@@ -175,14 +179,10 @@ private let rows: [Row] = [
   },
   Row(name: "lamina_model_preprocess", handles: [.model, .image], pointers: ["images", "tensor"]) {
     call in
-    let data = Guarded<Float>(28 * 28)
-    var image = call.handles[1]
-    var result = tensor([], 0, data.pointer, byteCount: data.bytes.count)
-    let status = lamina_model_preprocess(
-      call.handles[0], call.pointer("images", &image), 1, call.null == "tensor" ? nil : &result,
-      call.error)
-    call.outputs.untouched.append { data.isUntouched() && result.rank == 0 }
-    return status
+    let data = call.out("data", Float.self, count: 28 * 28)
+    return lamina_model_preprocess(
+      call.handles[0], call.values("images", [call.handles[1]]), 1,
+      call.values("tensor", [tensor([], 0, data, byteCount: 28 * 28 * 4)]), call.error)
   },
   Row(name: "lamina_session_create", handles: [.model], pointers: ["session"]) { call in
     releasing(lamina_session_release, call.out("session")) {
@@ -191,30 +191,22 @@ private let rows: [Row] = [
   },
   Row(name: "lamina_session_output_shapes", handles: [.session], pointers: ["inputs", "outputs"]) {
     call in
-    var input = tensor(input28)
-    var result = lamina_tensor()
-    let status = lamina_session_output_shapes(
-      call.handles[0], call.pointer("inputs", &input), 1, call.null == "outputs" ? nil : &result,
-      1, call.error)
-    call.outputs.untouched.append { result.rank == 0 }
-    return status
+    lamina_session_output_shapes(
+      call.handles[0], call.values("inputs", [tensor(input28)]), 1,
+      call.values("outputs", [lamina_tensor()]), 1, call.error)
   },
   Row(name: "lamina_session_run", handles: [.session], pointers: ["inputs", "outputs"]) { call in
-    let data = Guarded<Float>(10)
-    let pixels = Guarded<Float>(28 * 28)
-    var input = tensor(input28, LAMINA_FLOAT32, pixels.pointer, byteCount: pixels.bytes.count)
-    var result = tensor([], 0, data.pointer, byteCount: data.bytes.count)
-    let status = lamina_session_run(
-      call.handles[0], call.pointer("inputs", &input), 1, call.null == "outputs" ? nil : &result,
-      1, call.error)
-    call.outputs.untouched.append { data.isUntouched() && result.rank == 0 }
-    return status
+    let data = call.out("data", Float.self, count: 10)
+    let pixels = call.values("pixels", [Float](repeating: 0.5, count: 28 * 28))
+    let input = tensor(input28, LAMINA_FLOAT32, pixels, byteCount: 28 * 28 * 4)
+    return lamina_session_run(
+      call.handles[0], call.values("inputs", [input]), 1,
+      call.values("outputs", [tensor([], 0, data, byteCount: 40)]), 1, call.error)
   },
   Row(name: "lamina_session_explain", handles: [.session], pointers: ["inputs", "buffer"]) { call in
-    var input = tensor(input28)
-    return lamina_session_explain(
-      call.handles[0], call.pointer("inputs", &input), 1, call.out("buffer", count: 99_999), 99_999,
-      call.out("needed"), call.error)
+    lamina_session_explain(
+      call.handles[0], call.values("inputs", [tensor(input28)]), 1,
+      call.out("buffer", count: 99_999), 99_999, call.out("needed"), call.error)
   },
   Row(
     name: "lamina_session_predict", handles: [.session, .image], pointers: ["predictions", "count"]

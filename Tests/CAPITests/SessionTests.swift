@@ -239,7 +239,7 @@ import Testing
         run(1, count)
           == Failure(LAMINA_ERROR_ARGUMENT, "outputs: expected a count that fits memory"))
     }
-    try "input".withCString { name in
+    "input".withCString { name in
       inputs[0].name = name
       #expect(run(1, 1) == nil)
     }
@@ -351,7 +351,7 @@ import Testing
     try succeed {
       lamina_session_explain(fixture.session, &given, 1, &buffer, needed, nil, $0)
     }
-    #expect(String(cString: buffer).contains("conv1"))
+    #expect(buffer.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } }?.contains("conv1") == true)
     #expect(
       failure { lamina_session_explain(fixture.session, &given, 1, &buffer, 1, &needed, $0) }
         == Failure(LAMINA_ERROR_BUFFER, "buffer: expected \(needed) bytes, found 1"))
@@ -409,9 +409,9 @@ import Testing
       while !isDone.isSet { _ = buffers.run(session) }
     }()
     let small = Buffers()
-    var outcomes: Set<lamina_status> = []
+    var outcomes: Set<Int> = []
     let deadline = Date(timeIntervalSinceNow: 60)
-    while !outcomes.contains(lamina_status(LAMINA_ERROR_BUSY)), Date() < deadline {
+    while !outcomes.contains(LAMINA_ERROR_BUSY), Date() < deadline {
       let found = small.run(session)
       outcomes.insert(found?.status ?? 0)
       if let found {
@@ -421,7 +421,7 @@ import Testing
     }
     isDone.set()
     await runs
-    #expect(outcomes.contains(lamina_status(LAMINA_ERROR_BUSY)))
+    #expect(outcomes.contains(LAMINA_ERROR_BUSY))
     #expect(small.run(session) == nil)
   }
 

@@ -46,11 +46,11 @@ final class Guarded<T> {
 
 /// What a failing call says.
 struct Failure: Equatable, CustomStringConvertible {
-  var status: lamina_status
+  var status: Int
   var message: String
 
   init(_ status: Int, _ message: String) {
-    self.status = lamina_status(status)
+    self.status = status
     self.message = message
   }
 
