@@ -288,7 +288,7 @@ private let b8: [Double] = [-1, 0, 2, 2, 2, -2, -2, 0]
     }
     expectError(.shape, "expected bool elements, found uint8") {
       try LayerHarness.infer(
-        Logical.self, ["operation": "or"], [TestInput([2], .bool), TestInput([2], .uint8)])
+        Logical.self, ["operation": "or"], [TestInput([2], .bool), TestInput([2], .uint8, in: 0...9)])
     }
   }
 }

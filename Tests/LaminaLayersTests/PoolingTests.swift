@@ -275,7 +275,7 @@ private let windows: [LayerCase] = [
       LayerCase(["output_size": [1]], [[2, 3, 9]]), LayerCase(["output_size": [4]], [[0, 3, 9]]),
       LayerCase(["output_size": [2, 3, 4]], [[1, 2, 5, 4, 7]]),
     ]
-    func bins(_ call: NaiveCall, _ f: ([Double]) -> Double) -> [NaiveTensor] {
+    @Sendable func bins(_ call: NaiveCall, _ f: ([Double]) -> Double) -> [NaiveTensor] {
       let x = call.inputs[0]
       return [
         NaiveTensor(call.outputs[0].shape) { index in
@@ -338,7 +338,7 @@ private let windows: [LayerCase] = [
         MaxPool.self, ["kernel_size": [1, 1], "padding": "same_upper"], [[1, 1, 0, 4]])
     }
     expectError(.shape, "expected float32 elements, found uint8") {
-      try LayerHarness.infer(MaxPool.self, ["kernel_size": [1]], [TestInput([1, 1, 4], .uint8)])
+      try LayerHarness.infer(MaxPool.self, ["kernel_size": [1]], [TestInput([1, 1, 4], .uint8, in: 0...9)])
     }
     expectError(.graph, "expected attribute 'storage_order' in 0...1, found 2") {
       try LayerHarness.infer(
