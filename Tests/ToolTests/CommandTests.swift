@@ -28,7 +28,7 @@ private func sampleFolder() throws -> TemporaryFolder {
 private func expectedLines() throws -> [String] {
   let model = try Sample.model()
   let preprocessing = try #require(model.metadata.preprocessing)
-  let input = try preprocessing.apply(to: Image.decode(bytes: Sample.picture))
+  let input = try preprocessing.apply(to: Image.decode(Sample.picture))
   let output = try Session(model: model).run([input])[0]
   return try model.predictions(from: output.view, top: 3)[0].map {
     String(format: "%.4f", $0.probability) + "  " + $0.label
@@ -104,7 +104,7 @@ private func expectedLines() throws -> [String] {
 @Test func layersTellsTheAttributesOfOne() throws {
   let outcome = try Tool.run("layers", "lamina.leaky_relu")
   #expect(outcome.output.hasPrefix("lamina.leaky_relu  version 1, 1 input, from lamina\n"))
-  #expect(outcome.output.contains("\n  alpha  0.01"))
+  #expect(outcome.output.contains("\n  alpha\n"))
   let convolution = try list(try Tool.run("layers", "lamina.conv2d", "--json"))
   let attributes = try #require(convolution[0]["attributes"] as? [[String: Any]])
   let required = attributes.filter { $0["required"] as? Bool == true }

@@ -59,7 +59,9 @@ private func sampleFolder() throws -> TemporaryFolder {
       "summary resnet5",
       "lamina summary: resnet5: no such file or model of the catalogue, nearest is 'resnet50'\n"
     ),
-    ("summary directory", "lamina summary: directory: expected a regular file, found a directory\n"),
+    (
+      "summary directory", "lamina summary: directory: expected a regular file, found a directory\n"
+    ),
     ("summary fifo", "lamina summary: fifo: expected a regular file, found a FIFO\n"),
     ("summary /dev/zero", "lamina summary: /dev/zero: expected a regular file, found a device\n"),
   ]
