@@ -71,7 +71,7 @@ test: check-headers packages-python ## run every test, in release
 	@$(MAKE) --no-print-directory install PREFIX=$(CURDIR)/$(STAGE) DESTDIR=
 	LAMINA_LIBRARY=$(CURDIR)/$(STAGE)/lib/liblamina.so PYTHONPATH=examples/python \
 	  $(PYTHON) -m unittest discover -s examples/python/tests
-	LAMINA_PREFIX=$(CURDIR)/$(STAGE) $(SWIFT) test -c release
+	LAMINA_PREFIX=$(CURDIR)/$(STAGE) LAMINA_PYTHON="$$(command -v $(PYTHON))" $(SWIFT) test -c release
 
 demo: build packages-python ## classify a photo of a cat from the command line, C and Python
 	@$(MAKE) --no-print-directory install PREFIX=$(CURDIR)/$(STAGE) DESTDIR=

@@ -3,17 +3,22 @@
 #   link.sh DIRECTORY  makes DIRECTORY/liblamina.so.0.1 and the link liblamina.so
 # SwiftPM's own dynamic product needs the toolchain's runtime beside it and shows every symbol.
 set -eu
+swift=${SWIFT:-swift}
 mkdir -p "$1"
-output=$(cd "$1" && pwd)/liblamina.so.0.1
+directory=$(cd "$1" && pwd)
 cd "$(dirname "$0")/../.."
-swift build -c release --product lamina-c ${SWIFT_BUILD_FLAGS:-}
-objects=$(swift build -c release --show-bin-path)/lamina-c.product/Objects.LinkFileList
+# A program runs with every library of its series: of 0.x, all with the same x.
+series=$(sed -n 's/^#define LAMINA_VERSION_M[A-Z]* //p' include/lamina/lamina.h | paste -sd.)
+output=$directory/liblamina.so.$series
+"$swift" build -c release --product lamina-c
+objects=$("$swift" build -c release --show-bin-path)/lamina-c.product/Objects.LinkFileList
+# nodelete: Swift code cannot be unloaded.
 # shellcheck disable=SC2046
-swiftc -emit-library -static-stdlib -use-ld=lld -o "$output" "@$objects" \
+"${swift}c" -emit-library -static-stdlib -use-ld=lld -o "$output" "@$objects" \
   -Xlinker --version-script=Sources/LaminaC/liblamina.map -Xlinker --gc-sections \
-  -Xlinker --strip-all -Xlinker -soname=liblamina.so.0.1 -Xlinker -z -Xlinker defs \
+  -Xlinker --strip-all -Xlinker -soname="liblamina.so.$series" -Xlinker -z -Xlinker defs \
   -Xlinker -z -Xlinker nodelete $(pkg-config --libs libjpeg libpng zlib)
-ln -sf liblamina.so.0.1 "$(dirname "$output")/liblamina.so"
+ln -sf "liblamina.so.$series" "$directory/liblamina.so"
 
 # It exports what the header declares, and needs nothing that a C program does not have.
 exported=$(nm -D --defined-only "$output" | awk '{ print $3 }' | sort)

@@ -25,7 +25,8 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 size_t lk_f32_conv2d_packed_bytes(const lk_conv2d *conv) {
   const lk_product p = make_product(conv, NULL);
-  return sizeof(packed_header) + p.groups * p.rows * p.depth * sizeof(float);
+  // The tail kernels read up to a vector behind the last panel.
+  return sizeof(packed_header) + (p.groups * p.rows * p.depth + LK_MAX_LANES) * sizeof(float);
 }
 
 /// Panels of [tap][input channel][row].

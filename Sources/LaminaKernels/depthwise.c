@@ -18,9 +18,10 @@ static const lk_depthwise_kernels *kernels_for(lk_isa isa) {
   }
 }
 
-/// Extents of a strip: `phases` rows of `phase_width` floats hold one padded row of the input.
+/// Extents of a strip: `phases` rows of `phase_width` floats, of which the first `filled` are set, hold one padded
+/// row of the input. Lanes that read behind them belong to no output.
 typedef struct strip {
-  size_t out_rows, rows, phases, phase_width;
+  size_t out_rows, rows, phases, filled, phase_width;
 } strip;
 
 static strip make_strip(const lk_conv2d *conv) {
@@ -28,7 +29,8 @@ static strip make_strip(const lk_conv2d *conv) {
   const size_t span_x = (conv->kernel_width - 1) * conv->dilation_width + 1;
   const size_t width = (conv->out_width - 1) * conv->stride_width + span_x;
   strip s = {.phases = conv->stride_width};
-  s.phase_width = ((width + s.phases - 1) / s.phases + SLACK + 15) / 16 * 16;
+  s.filled = ((width + s.phases - 1) / s.phases + 15) / 16 * 16;
+  s.phase_width = s.filled + SLACK;
   const size_t row_bytes = s.phases * s.phase_width * sizeof(float);
   const size_t fitting = STRIP_BYTES / row_bytes;
   s.out_rows = fitting > span_y ? (fitting - span_y) / conv->stride_height + 1 : 1;
@@ -68,7 +70,7 @@ static void fill(const run *run, const float *channel, size_t top, size_t rows, 
     const bool inside = y >= conv->pad_top && y - conv->pad_top < conv->in_height;
     const float *from = inside ? channel + (y - conv->pad_top) * conv->in_width : channel;
     run->kernels->fill(from, inside ? conv->in_width : 0, conv->pad_left, s->phases, to,
-                       s->phase_width);
+                       s->filled, s->phase_width);
   }
 }
 

@@ -24,9 +24,9 @@ typedef struct lk_depthwise_rows {
 
 typedef struct lk_depthwise_kernels {
   void (*rows)(const lk_depthwise_rows *rows);
-  /// to[p·phase_width + x] = padded[x·stride + p] for p < stride and x < phase_width, where padded[c] is
-  /// from[c - pad] inside 0 ..< width and 0 elsewhere. phase_width is a multiple of the lanes.
-  void (*fill)(const float *from, size_t width, size_t pad, size_t stride, float *to,
+  /// to[p·phase_width + x] = padded[x·stride + p] for p < stride and x < count, where padded[c] is
+  /// from[c - pad] inside 0 ..< width and 0 elsewhere. count is a multiple of the lanes.
+  void (*fill)(const float *from, size_t width, size_t pad, size_t stride, float *to, size_t count,
                size_t phase_width);
 } lk_depthwise_kernels;
 

@@ -118,20 +118,20 @@ LK_INLINE vf load_padded(const float *from, ptrdiff_t width, ptrdiff_t at) {
 }
 
 static void fill(const float *from, size_t width, size_t pad, size_t stride, float *to,
-                 size_t phase_width) {
+                 size_t count, size_t phase_width) {
   const ptrdiff_t w = (ptrdiff_t)width;
   ptrdiff_t at = -(ptrdiff_t)pad;
   if (stride == 1) {
-    for (size_t x = 0; x < phase_width; x += LK_LANES, at += LK_LANES)
+    for (size_t x = 0; x < count; x += LK_LANES, at += LK_LANES)
       vf_store(to + x, load_padded(from, w, at));
   } else if (stride == 2) {
-    for (size_t x = 0; x < phase_width; x += LK_LANES, at += 2 * LK_LANES) {
+    for (size_t x = 0; x < count; x += LK_LANES, at += 2 * LK_LANES) {
       const vf a = load_padded(from, w, at), b = load_padded(from, w, at + LK_LANES);
       vf_store(to + x, __builtin_shufflevector(a, b, EVEN_LANES));
       vf_store(to + phase_width + x, __builtin_shufflevector(a, b, ODD_LANES));
     }
   } else {
-    for (size_t x = 0; x < phase_width; x++)
+    for (size_t x = 0; x < count; x++)
       for (size_t p = 0; p < stride; p++, at++)
         to[p * phase_width + x] = at >= 0 && at < w ? from[at] : 0;
   }

@@ -57,6 +57,7 @@ void lk_f32_unary(lk_pool *pool, lk_unary f, float a, float b, const float *x, f
 
 typedef struct binary_call {
   const lk_elementwise_variant *variant;
+  float (*scalar)(float, float);
   lk_binary f;
   const lk_broadcast *shape;
   const float *a, *b;
@@ -101,10 +102,14 @@ static void binary_task(void *context, size_t task) {
   const size_t first = task / call->pieces * call->rows_per_task;
   const size_t end = smaller(first + call->rows_per_task, call->rows);
   row_position at = position_of(shape, first);
-  for (size_t row = first; row < end; row++, next_row(shape, &at))
-    call->variant->binary(call->f, call->a + at.a + start * a_stride, a_stride,
-                          call->b + at.b + start * b_stride, b_stride,
-                          call->y + row * call->inner + start, n);
+  for (size_t row = first; row < end; row++, next_row(shape, &at)) {
+    const float *a = call->a + at.a + start * a_stride, *b = call->b + at.b + start * b_stride;
+    float *y = call->y + row * call->inner + start;
+    if (call->scalar)
+      for (size_t i = 0; i < n; i++) y[i] = call->scalar(a[i * a_stride], b[i * b_stride]);
+    else
+      call->variant->binary(call->f, a, a_stride, b, b_stride, y, n);
+  }
 }
 
 void lk_f32_binary(lk_pool *pool, lk_binary f, const lk_broadcast *shape, const float *a,
@@ -115,6 +120,7 @@ void lk_f32_binary(lk_pool *pool, lk_binary f, const lk_broadcast *shape, const 
   if (rows == 0 || inner == 0) return;
   const size_t pieces = (inner + CHUNK - 1) / CHUNK;
   const size_t rows_per_task = inner < CHUNK ? CHUNK / inner : 1;
-  binary_call call = {variant(), f, shape, a, b, y, rows, inner, rows_per_task, pieces};
+  float (*scalar)(float, float) = f == LK_POW ? powf : f == LK_FMOD ? fmodf : NULL;
+  binary_call call = {variant(), scalar, f, shape, a, b, y, rows, inner, rows_per_task, pieces};
   lk_parallel_for(pool, (rows + rows_per_task - 1) / rows_per_task * pieces, binary_task, &call);
 }

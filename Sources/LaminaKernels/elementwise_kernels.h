@@ -79,6 +79,7 @@ LK_INLINE vf vf_binary(lk_binary f, vf a, vf b) {
     case LK_MAX: return vf_maximum(a, b);
     case LK_MIN: return vf_minimum(a, b);
     case LK_PRELU: return vf_select(a < 0, a * b, a);
+    default: return a;
   }
 }
 
@@ -109,6 +110,7 @@ static void LK_NAME(binary)(lk_binary f, const float *a, size_t a_stride, const 
     LK_CASE(LK_ADD) LK_CASE(LK_SUB) LK_CASE(LK_MUL) LK_CASE(LK_DIV) LK_CASE(LK_MAX)
     LK_CASE(LK_MIN) LK_CASE(LK_PRELU)
 #undef LK_CASE
+    default: break;
   }
 }
 

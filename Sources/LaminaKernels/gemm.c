@@ -105,93 +105,127 @@ static void cut_at_images(const lk_product *p, size_t within, size_t columns, lk
   *runs = (lk_column_run){.end = columns, .offset = offset};
 }
 
-/// Multiplies one row panel by the item's column panels, over one block of the depth.
-static void run_row_panel(const run *run, size_t group, size_t row, size_t rows, size_t first_panel,
-                          size_t panels, size_t k_first, size_t k, const float *a,
-                          const float *packed_b) {
-  const lk_product *p = run->product;
-  const size_t lanes = p->kernels->lanes, width = run->plan.panel_columns;
-  const bool is_first = k_first == 0, is_last = k_first + k == p->depth;
-  const size_t base = group * p->group_stride + row * p->ldc;
-  lk_tile tile = {.ldc = p->ldc, .c_scale = is_first ? p->beta : 1};
-  if (is_first && p->row_bias) tile.row_bias = p->row_bias + group * p->rows + row;
-  if (is_last) tile.activation = p->activation;
-  for (size_t panel = first_panel; panel < first_panel + panels; panel++) {
-    const size_t column = panel * width;
-    tile.columns = least(p->columns - column, width);
-    const size_t vectors = tile.columns > lanes ? 2 : 1;
-    const lk_tile_kernel kernel = p->kernels->tile[vectors - 1][rows - 1];
-    size_t ldb = vectors * lanes;
-    const float *b;
-    if (p->packed_b) {
-      b = p->packed_b + column * p->depth + k_first * ldb;
-    } else if (packed_b) {
-      b = packed_b + (panel - first_panel) * width * k;
-    } else {
-      b = p->b + k_first * p->ldb + column;
-      ldb = p->ldb;
-    }
-    if (is_first && p->column_bias) tile.column_bias = p->column_bias + column;
-    const size_t image = column / p->image_columns;
-    const size_t within = column - image * p->image_columns;
-    const size_t at = base + image * p->image_stride + within;
-    tile.c = p->c + at;
-    tile.residual = is_last && p->residual ? p->residual + at : NULL;
-    lk_column_run runs[2 * LK_MAX_LANES];
-    tile.runs = NULL;
-    if (within + tile.columns > p->image_columns) {
-      cut_at_images(p, within, tile.columns, runs);
-      tile.runs = runs;
-    }
-    kernel(k, a, b, ldb, &tile);
+/// One block of the depth of an item's products.
+typedef struct block {
+  const lk_product *product;
+  size_t group, k_first, k;
+} block;
+
+/// The tile of C at a row and a column; `runs` has room for its columns.
+static lk_tile make_tile(const block *block, size_t row, size_t column, size_t columns,
+                         lk_column_run *runs) {
+  const lk_product *p = block->product;
+  const bool is_first = block->k_first == 0, is_last = block->k_first + block->k == p->depth;
+  const size_t image = column / p->image_columns;
+  const size_t within = column - image * p->image_columns;
+  const size_t at = block->group * p->group_stride + row * p->ldc + image * p->image_stride + within;
+  lk_tile tile = {.c = p->c + at, .ldc = p->ldc, .columns = columns, .c_scale = 1};
+  if (is_first) {
+    tile.c_scale = p->beta;
+    if (p->row_bias) tile.row_bias = p->row_bias + block->group * p->rows + row;
+    if (p->column_bias) tile.column_bias = p->column_bias + column;
   }
+  if (is_last) {
+    tile.activation = p->activation;
+    if (p->residual) tile.residual = p->residual + at;
+  }
+  if (within + columns > p->image_columns) {
+    cut_at_images(p, within, columns, runs);
+    tile.runs = runs;
+  }
+  return tile;
+}
+
+typedef struct columns {
+  size_t first, count, lanes, vectors, tail, ldb;
+  const float *b;
+} columns;
+
+/// A column panel: whole vectors, and the `tail` columns that are left to the tail kernel. `packed_b` is the
+/// item's block of B whose first panel is `first_panel`, or NULL to read B in place.
+static columns make_columns(const block *block, size_t panel, size_t first_panel,
+                            const float *packed_b) {
+  const lk_product *p = block->product;
+  const size_t lanes = p->kernels->lanes, width = 2 * lanes;
+  columns c = {.first = panel * width, .lanes = lanes};
+  c.count = least(p->columns - c.first, width);
+  c.ldb = c.count > lanes ? width : lanes;
+  c.tail = c.count % lanes <= p->kernels->tail_columns ? c.count % lanes : 0;
+  c.vectors = (c.count - c.tail + lanes - 1) / lanes;
+  if (p->packed_b) {
+    c.b = p->packed_b + c.first * p->depth + block->k_first * c.ldb;
+  } else if (packed_b) {
+    c.b = packed_b + (panel - first_panel) * width * block->k;
+  } else {
+    c.b = p->b + block->k_first * p->ldb + c.first;
+    c.ldb = p->ldb;
+  }
+  return c;
 }
 
 static void worker(void *context, size_t index) {
   run *run = context;
   const lk_product *p = run->product;
+  const lk_gemm_kernels *kernels = p->kernels;
   const plan *plan = &run->plan;
   float *a_scratch = run->scratch + index * run->worker_floats;
   float *b_scratch = a_scratch + plan->block_depth * (LK_MAX_ROWS + 2);
+  lk_column_run runs[2 * LK_MAX_LANES], tail_runs[LK_TAIL_PANELS][LK_MAX_LANES];
   size_t item, packed_key = (size_t)-1;
   while ((item = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < run->items) {
     const size_t key = item / plan->row_items;
-    const size_t group = key / plan->column_items;
     const size_t first_row_panel = item % plan->row_items * plan->item_row_panels;
     const size_t end_row_panel =
         least(first_row_panel + plan->item_row_panels, plan->row_panels);
     const size_t first_panel = key % plan->column_items * plan->item_column_panels;
     const size_t panels = least(plan->item_column_panels, plan->column_panels - first_panel);
     const bool in_place = !p->packed_b && !p->convolution && !p->transpose_b &&
-                          p->rows <= p->kernels->rows && panels == 1 &&
+                          p->rows <= kernels->rows && panels == 1 &&
                           (first_panel + 1) * plan->panel_columns <= p->columns;
-    for (size_t block = 0; block < plan->depth_blocks; block++) {
-      const size_t k_first = least(block * plan->block_depth, p->depth);
-      const size_t k = least(plan->block_depth, p->depth - k_first);
+    const float *packed_b = in_place ? NULL : b_scratch;
+    block block = {.product = p, .group = key / plan->column_items};
+    for (size_t b = 0; b < plan->depth_blocks; b++) {
+      block.k_first = least(b * plan->block_depth, p->depth);
+      block.k = least(plan->block_depth, p->depth - block.k_first);
       if (!p->packed_b && !in_place && !(plan->depth_blocks == 1 && packed_key == key)) {
         for (size_t i = 0; i < panels; i++) {
-          const size_t column = (first_panel + i) * plan->panel_columns;
-          const size_t count = least(plan->panel_columns, p->columns - column);
-          const size_t width = count > p->kernels->lanes ? plan->panel_columns : p->kernels->lanes;
-          p->pack_b(p, group, k_first, k, column, count, b_scratch + i * plan->panel_columns * k,
-                    width);
+          const columns c = make_columns(&block, first_panel + i, first_panel, b_scratch);
+          p->pack_b(p, block.group, block.k_first, block.k, c.first, c.count,
+                    b_scratch + i * plan->panel_columns * block.k, c.ldb);
         }
         packed_key = key;
       }
+      const columns last = make_columns(&block, first_panel + panels - 1, first_panel, packed_b);
+      const size_t tail_group = last.tail && p->packed_a ? kernels->tail_panels[last.tail - 1] : 1;
+      lk_tail_panel tail[LK_TAIL_PANELS];
+      size_t waiting = 0;
       for (size_t panel = first_row_panel; panel < end_row_panel; panel++) {
         const size_t row = panel * plan->panel_rows;
         const size_t rows = least(plan->panel_rows, p->rows - row);
         const float *a = a_scratch;
         if (p->packed_a)
-          a = p->packed_a + group * p->packed_a_stride + row * p->depth + k_first * rows;
+          a = p->packed_a + block.group * p->packed_a_stride + row * p->depth + block.k_first * rows;
         else if (p->transpose_a)
-          p->kernels->pack_rows(p->a + k_first * p->lda + row, p->lda, rows, k, p->alpha, a_scratch,
-                                rows);
+          kernels->pack_rows(p->a + block.k_first * p->lda + row, p->lda, rows, block.k, p->alpha,
+                             a_scratch, rows);
         else
-          p->kernels->pack_columns(p->a + row * p->lda + k_first, p->lda, rows, k, p->alpha,
-                                   a_scratch, rows);
-        run_row_panel(run, group, row, rows, first_panel, panels, k_first, k, a,
-                      in_place ? NULL : b_scratch);
+          kernels->pack_columns(p->a + row * p->lda + block.k_first, p->lda, rows, block.k, p->alpha,
+                                a_scratch, rows);
+        for (size_t i = first_panel; i < first_panel + panels; i++) {
+          const columns c = make_columns(&block, i, first_panel, packed_b);
+          if (c.vectors == 0) continue;
+          const lk_tile tile = make_tile(&block, row, c.first, c.count - c.tail, runs);
+          kernels->tile[c.vectors - 1][rows - 1](block.k, a, c.b, c.ldb, &tile);
+        }
+        if (last.tail == 0) continue;
+        const size_t whole = last.count - last.tail;
+        tail[waiting] = (lk_tail_panel){.a = a, .rows = rows};
+        tail[waiting].tile =
+            make_tile(&block, row, last.first + whole, last.tail, tail_runs[waiting]);
+        if (++waiting == tail_group || panel + 1 == end_row_panel) {
+          kernels->tail[last.tail - 1](block.k, tail, waiting, last.b + whole, last.ldb);
+          waiting = 0;
+        }
       }
     }
   }

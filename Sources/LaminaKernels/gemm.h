@@ -33,6 +33,20 @@ typedef struct lk_tile {
 typedef void (*lk_tile_kernel)(size_t k, const float *a, const float *b, size_t ldb,
                                const lk_tile *tile);
 
+enum { LK_TAIL_PANELS = 4 };
+
+/// A row panel of A and where its part of the result goes.
+typedef struct lk_tail_panel {
+  const float *a;
+  size_t rows;
+  lk_tile tile;
+} lk_tail_panel;
+
+/// The few columns at the right edge that fill no vector, for several row panels: the rows of a panel, which lie
+/// side by side in A, take the vector's lanes. Reads up to one vector from each a[k·rows] on.
+typedef void (*lk_tail_kernel)(size_t k, const lk_tail_panel *panels, size_t count, const float *b,
+                               size_t ldb);
+
 /// to[i·width + j] = scale·from[i·ld + j] for i < rows, j < count; 0 for count <= j < width.
 typedef void (*lk_pack_rows_kernel)(const float *from, size_t ld, size_t count, size_t rows,
                                     float scale, float *to, size_t width);
@@ -53,6 +67,9 @@ typedef struct lk_gemm_kernels {
   size_t rows, lanes;
   /// By vectors - 1 and rows - 1.
   lk_tile_kernel tile[2][LK_MAX_ROWS];
+  /// By columns - 1, and how many row panels each takes; there are tail_columns of them.
+  lk_tail_kernel tail[8];
+  size_t tail_columns, tail_panels[8];
   lk_pack_rows_kernel pack_rows;
   /// The same with from[j·ld + i].
   lk_pack_rows_kernel pack_columns;

@@ -99,6 +99,56 @@ TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12)
 TILES(13) TILES(14)
 #endif
 
+#if defined(LK_TARGET_AVX512)
+#define TAIL_COLUMNS 8
+#elif defined(LK_TARGET_AVX2)
+#define TAIL_COLUMNS 2
+#else
+#define TAIL_COLUMNS 0
+#endif
+
+#if TAIL_COLUMNS > 0
+LK_INLINE void multiply_tail(const int panels, const int columns, size_t k,
+                             const lk_tail_panel *panel, size_t count, const float *b, size_t ldb) {
+  vf sum[LK_TAIL_PANELS][TAIL_COLUMNS];
+  const float *a[LK_TAIL_PANELS];
+  size_t rows[LK_TAIL_PANELS];
+  LK_UNROLL for (int p = 0; p < panels; p++) {
+    const lk_tail_panel *from = panel + ((size_t)p < count ? p : 0);
+    a[p] = from->a;
+    rows[p] = from->rows;
+    LK_UNROLL for (int j = 0; j < columns; j++) sum[p][j] = vf_set(0);
+  }
+  for (; k > 0; k--, b += ldb) {
+    LK_UNROLL for (int p = 0; p < panels; p++) {
+      const vf left = vf_load(a[p]);
+      a[p] += rows[p];
+      LK_UNROLL for (int j = 0; j < columns; j++)
+        sum[p][j] = vf_fma(left, vf_set(b[j]), sum[p][j]);
+    }
+  }
+  LK_UNROLL for (int p = 0; p < panels; p++) {
+    if ((size_t)p < count) {
+      float lanes[TAIL_COLUMNS][LK_LANES], sums[ROWS][LK_LANES];
+      LK_UNROLL for (int j = 0; j < columns; j++) vf_store(lanes[j], sum[p][j]);
+      for (size_t r = 0; r < rows[p]; r++)
+        LK_UNROLL for (int j = 0; j < columns; j++) sums[r][j] = lanes[j][r];
+      finish_in_runs(sums[0], rows[p], 1, &panel[p].tile);
+    }
+  }
+}
+
+#define TAIL(columns, panels)                                                                      \
+  static void tail_##columns(size_t k, const lk_tail_panel *panel, size_t count, const float *b,   \
+                             size_t ldb) {                                                         \
+    multiply_tail(panels, columns, k, panel, count, b, ldb);                                       \
+  }
+TAIL(1, 4) TAIL(2, 4)
+#if TAIL_COLUMNS > 2
+TAIL(3, 4) TAIL(4, 4) TAIL(5, 2) TAIL(6, 2) TAIL(7, 2) TAIL(8, 2)
+#endif
+#endif
+
 static void pack_rows(const float *from, size_t ld, size_t count, size_t rows, float scale,
                       float *to, size_t width) {
   const vf factor = vf_set(scale);
@@ -277,6 +327,14 @@ const lk_gemm_kernels LK_NAME(lk_f32_gemm_kernels) = {
               tile_13x2, tile_14x2
 #endif
              }},
+    .tail_columns = TAIL_COLUMNS,
+#if TAIL_COLUMNS > 2
+    .tail = {tail_1, tail_2, tail_3, tail_4, tail_5, tail_6, tail_7, tail_8},
+    .tail_panels = {4, 4, 4, 4, 2, 2, 2, 2},
+#elif TAIL_COLUMNS > 0
+    .tail = {tail_1, tail_2},
+    .tail_panels = {4, 4},
+#endif
     .pack_rows = pack_rows,
     .pack_columns = pack_columns,
     .pack_run = pack_run,

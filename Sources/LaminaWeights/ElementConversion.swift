@@ -24,7 +24,7 @@ extension Tensor {
   /// The same numbers as `float32`: exact from `float16` and `bfloat16`, rounded to nearest from `float64`.
   ///
   /// - Throws: `weights` when the elements are integers or Booleans, or a finite number exceeds `float32`.
-  func convertedToFloat32() throws -> Tensor {
+  package func convertedToFloat32() throws -> Tensor {
     func converting<T: TensorElement>(_: T.Type, _ convert: (T) -> Float) throws -> Tensor {
       let result = try Tensor(uninitialized: shape)
       withElements(of: T.self) { source in

@@ -24,7 +24,9 @@ public enum ModelFile {
   public static func load(
     path: String, registry: LayerRegistry, limits: Limits = Limits()
   ) throws -> Model {
-    try load(ByteSource(path: path, limits: limits), registry: registry, limits: limits)
+    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+    return try load(
+      ByteSource(path: path, limits: limits), folder: folder, registry: registry, limits: limits)
   }
 
   /// Loads the bytes of a model file.
@@ -41,15 +43,23 @@ public enum ModelFile {
     try load(ByteSource(descriptor: descriptor, limits: limits), registry: registry, limits: limits)
   }
 
-  static func load(_ source: ByteSource, registry: LayerRegistry, limits: Limits) throws -> Model {
+  /// - Parameter folder: where an ONNX model's external data is looked up.
+  static func load(
+    _ source: ByteSource, folder: String? = nil, registry: LayerRegistry, limits: Limits
+  ) throws -> Model {
     switch try WeightFormat(source) {
     case .safeTensors:
       return try load(try SafeTensors(source, limits: limits), name: source.name, registry, limits)
     case .zip, .pickle, .tar, .hdf5:
       throw LaminaError(.unsupported, weightsOnly, path: source.name)
+    case .unknown where try ONNXImporter.isModel(source):
+      return try ONNXImporter.load(
+        bytes: source.allBytes(), name: source.name, folder: folder, registry: registry,
+        limits: limits
+      ).model
     case .unknown:
       throw LaminaError(
-        .unsupported, "expected a Lamina model file, found another format", path: source.name)
+        .unsupported, "expected a Lamina model file or an ONNX model, found another format", path: source.name)
     }
   }
 

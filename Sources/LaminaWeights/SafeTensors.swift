@@ -130,7 +130,10 @@ public struct SafeTensors: TensorSource {
         "data_offsets", "expected begin ≤ end ≤ \(dataCount), found \(begin) and \(end)")
     }
     let (bits, overflow) = shape.count.multipliedReportingOverflow(by: bitCount)
-    guard !overflow, bits % 8 == 0, bits / 8 == end - begin else {
+    guard bits % 8 == 0 else {
+      throw object.failure("shape", "expected whole bytes for \(type) \(shape), found \(bits) bits")
+    }
+    guard !overflow, bits / 8 == end - begin else {
       throw object.failure(
         "data_offsets",
         "expected \(overflow ? 0 : bits / 8) bytes for \(type) \(shape), found \(end - begin)")

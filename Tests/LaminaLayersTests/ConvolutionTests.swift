@@ -30,8 +30,9 @@ private struct WindowAttributes {
         let total = max(0, (short - 1) * strides[axis] + span + padding - long)
         return name == "same_upper" ? total / 2 : total - total / 2
       }
-    } else if case .ints = reader.value("padding") {
-      begins = Array(try reader.ints("padding", count: 2 * rank)[..<rank])
+    } else if call.attributes["padding"] != "valid" {
+      let none = [Int](repeating: 0, count: 2 * rank)
+      begins = Array(try reader.ints("padding", count: 2 * rank, default: none)[..<rank])
     }
   }
 }
@@ -409,23 +410,23 @@ private func product(
     LayerHarness.check(
       MatMul.self,
       cases: [
-        LayerCase([[3, 4], [4, 6]]),
-        LayerCase([[3, 4], Self.known]),
-        LayerCase([[2, 3, 4], Self.known]),
-        LayerCase([[4], Self.known]),
-        LayerCase([[4], [4]]),
-        LayerCase([[3, 4], [4]]),
-        LayerCase([[4], [2, 4, 6]]),
-        LayerCase([[2, 3, 4], [4, 6]]),
-        LayerCase([[2, 3, 4], [2, 4, 6]]),
-        LayerCase([[3, 4], [5, 4, 6]]),
-        LayerCase([[2, 1, 3, 4], [5, 4, 6]]),
-        LayerCase([[0, 4], [4, 6]]),
-        LayerCase([[3, 0], [0, 6]]),
-        LayerCase([TestInput([3, 4], .int32, in: -9...9), TestInput([4, 6], .int32, in: -9...9)]),
-        LayerCase([TestInput([2, 3, 4], .int64, in: -9...9), TestInput([4], .int64, in: -9...9)]),
-        LayerCase([TestInput([3, 4], .uint8, in: 0...7), TestInput([4, 6], .uint8, in: 0...7)]),
-        LayerCase([TestInput([3, 4], .float64), TestInput([4, 6], .float64)]),
+        LayerCase([:], [[3, 4], [4, 6]]),
+        LayerCase([:], [[3, 4], Self.known]),
+        LayerCase([:], [[2, 3, 4], Self.known]),
+        LayerCase([:], [[4], Self.known]),
+        LayerCase([:], [[4], [4]]),
+        LayerCase([:], [[3, 4], [4]]),
+        LayerCase([:], [[4], [2, 4, 6]]),
+        LayerCase([:], [[2, 3, 4], [4, 6]]),
+        LayerCase([:], [[2, 3, 4], [2, 4, 6]]),
+        LayerCase([:], [[3, 4], [5, 4, 6]]),
+        LayerCase([:], [[2, 1, 3, 4], [5, 4, 6]]),
+        LayerCase([:], [[0, 4], [4, 6]]),
+        LayerCase([:], [[3, 0], [0, 6]]),
+        LayerCase([:], [TestInput([3, 4], .int32, in: -9...9), TestInput([4, 6], .int32, in: -9...9)]),
+        LayerCase([:], [TestInput([2, 3, 4], .int64, in: -9...9), TestInput([4], .int64, in: -9...9)]),
+        LayerCase([:], [TestInput([3, 4], .uint8, in: 0...7), TestInput([4, 6], .uint8, in: 0...7)]),
+        LayerCase([:], [TestInput([3, 4], .float64), TestInput([4, 6], .float64)]),
       ]
     ) { call in
       let (a, b) = (call.inputs[0], call.inputs[1])

@@ -64,6 +64,8 @@ typedef enum lk_binary {
   LK_MAX,
   LK_MIN,
   LK_PRELU,  ///< a < 0 ? a·b : a
+  LK_POW,    ///< this one and the next: the C library's, one number at a time
+  LK_FMOD,
 } lk_binary;
 
 /// The index space of an operation on two tensors: extents of the result, outermost first, and how far one step

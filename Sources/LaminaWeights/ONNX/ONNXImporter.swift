@@ -19,6 +19,13 @@ public enum ONNXImporter {
     return try load(bytes: bytes, name: name, folder: folder, registry: registry, limits: limits)
   }
 
+  /// Whether the bytes start as an ONNX model does: with its IR version.
+  static func isModel(_ source: ByteSource) throws -> Bool {
+    guard source.byteCount >= 2 else { return false }
+    let start = try source.bytes(0..<2)
+    return start[0] == 0x08 && (1..<0x80).contains(start[1])
+  }
+
   /// Imports a model from memory.
   ///
   /// - Parameters:

@@ -172,7 +172,7 @@ struct PickleMachine {
     }
     while true {
       opcodeOffset = reader.offset
-      let code = try reader.byte("opcode")
+      let code = try reader.byte("pickle opcode")
       if code == UInt8(ascii: ".") { break }
       try execute(code)
     }

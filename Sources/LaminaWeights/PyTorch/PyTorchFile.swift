@@ -220,7 +220,8 @@ public final class PyTorchFile: TensorSource {
     for key in names.sequences[index] {
       guard let name = names.text(key), let index = indices[name] else {
         throw source.failure(
-          "expected the key of a storage in use, found \(key.typeName)", at: position)
+          "expected the key of a storage in use, found \(names.text(key).map { "'\($0.escapedForDisplay())'" } ?? key.typeName)",
+          at: position)
       }
       guard !found[index] else {
         throw source.failure("storage '\(name.escapedForDisplay())' is listed twice", at: position)

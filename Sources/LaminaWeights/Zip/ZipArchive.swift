@@ -273,7 +273,7 @@ struct ZipArchive: Sendable {
       || name.utf8.contains(0)
       || name.split(separator: "/", omittingEmptySubsequences: false).contains("..")
     guard !isBad else {
-      throw reader.failure("entry name '\(name.escapedForDisplay())' leaves the archive", at: start)
+      throw reader.failure("entry name '\(name.escapedForDisplay())' is not allowed", at: start)
     }
   }
 
@@ -290,9 +290,13 @@ struct ZipArchive: Sendable {
       throw LaminaError(
         .unsupported, "expected compression method 0 or 8, found \(record.method)", path: path)
     }
-    guard let start = Int(exactly: record.headerOffset), start <= limit - 30,
-      let compressedCount = Int(exactly: record.compressedCount),
+    guard let compressedCount = Int(exactly: record.compressedCount),
       let count = Int(exactly: record.count)
+    else {
+      throw failure(
+        "expected a size below 2^63, found \(max(record.compressedCount, record.count))")
+    }
+    guard let start = Int(exactly: record.headerOffset), start <= limit - 30
     else { throw failure("expected a local header before \(limit), found \(record.headerOffset)") }
     var reader = try ByteReader(source.bytes(start..<start + 30), path: path)
     let signature = try reader.integer(UInt32.self)

@@ -73,19 +73,26 @@ private func importGraph(_ path: String, _ name: String?) throws -> Imported {
 }
 
 private func importWeights(_ path: String, _ name: String?, classes: Int?) throws -> Imported {
-  let source = try openTensorSource(path: path)
-  guard
-    let entry = try name.map(ModelCatalog.entry(named:)) ?? ModelArgument.entry(guessedFrom: path)
-  else {
+  guard let entry = try name.map(entry(named:)) ?? ModelArgument.entry(guessedFrom: path) else {
     throw UsageError(
       "no model of the catalogue is part of the file's name; name one with '--model'")
   }
+  let source = try openTensorSource(path: path)
   let fresh = try entry.makeModel(registry: .standard, classes: classes)
   let bar = Progress("reading \(path.escapedForDisplay())", total: source.keys.count)
   defer { bar.finish() }
   let (model, report) = try fresh.loadingWeights(
     from: WatchedSource(source, onRead: bar.advance), keyMap: KeyMap(renames: entry.renames))
   return Imported(model: model, text: report.text, json: report.json)
+}
+
+/// - Throws: `UsageError` with the nearest name.
+private func entry(named name: String) throws -> CatalogEntry {
+  do {
+    return try ModelCatalog.entry(named: name)
+  } catch let error as LaminaError {
+    throw UsageError(error.message)
+  }
 }
 
 private func readPreprocessing(_ way: String) throws -> Preprocessing {

@@ -5,9 +5,12 @@ extension Command {
     name: "layers", summary: "list the kinds of layers, or the attributes of one",
     operands: "[KIND]", operandCount: 0...1, options: [.json],
     example: """
-      $ lamina layers lamina.leaky_relu
-      lamina.leaky_relu  version 1, 1 input, from lamina
-        alpha  0.01
+      $ lamina layers lamina.conv_transpose
+      lamina.conv_transpose  version 1, 1 input, from lamina
+        bias
+        dilations
+        kernel_size  required
+        …
       """
   ) { arguments in
     let registry = LayerRegistry.standard
@@ -16,7 +19,7 @@ extension Command {
     if arguments.has(.json) {
       try Terminal.write(JSON.array(entries.map(\.json)).text(pretty: true) + "\n")
     } else if let entry = entries.first, !arguments.operands.isEmpty {
-      let rows = entry.attributes.map { ["  \($0.name)", $0.value?.text() ?? "required"] }
+      let rows = entry.attributes.map { ["  \($0.name)", $0.isRequired ? "required" : ""] }
       try Terminal.write(
         "\(entry.definition.kind)  version \(entry.definition.version), \(entry.inputs), "
           + "from \(entry.definition.provider)\n" + Table(rows).text)
@@ -31,8 +34,7 @@ extension Command {
 /// A kind of layer with the attributes it reads.
 private struct LayerEntry {
   let definition: LayerDefinition
-  /// Default values; nil for attributes that must be given.
-  let attributes: [(name: String, value: JSON?)]
+  let attributes: [(name: String, isRequired: Bool)]
 
   /// Learns the attributes by making the layer: while it asks for one that has no default, it gets one.
   init(_ definition: LayerDefinition) {
@@ -41,20 +43,15 @@ private struct LayerEntry {
     while true {
       var reader = AttributeReader(required)
       do {
-        var writer = AttributeWriter()
-        try definition.make(&reader).encode(into: &writer)
-        let defaults = writer.attributes.json
-        attributes = reader.known.map { name in
-          (name, required[name] == nil ? defaults[name] ?? .null : nil)
-        }
-        return
+        _ = try definition.make(&reader)
       } catch {
-        guard let (name, value) = LayerEntry.answer(to: error), required[name] == nil else {
-          attributes = reader.known.map { ($0, required[$0] == nil ? .null : nil) }
-          return
+        if let (name, value) = LayerEntry.answer(to: error), required[name] == nil {
+          required[name] = value
+          continue
         }
-        required[name] = value
       }
+      attributes = reader.known.map { ($0, required[$0] != nil) }
+      return
     }
   }
 
@@ -96,11 +93,7 @@ private struct LayerEntry {
       "provider": .string(definition.provider),
       "attributes": .array(
         attributes.map { attribute in
-          .object([
-            "name": .string(attribute.name),
-            "required": .bool(attribute.value == nil),
-            "default": attribute.value,
-          ])
+          .object(["name": .string(attribute.name), "required": .bool(attribute.isRequired)])
         }),
     ])
   }

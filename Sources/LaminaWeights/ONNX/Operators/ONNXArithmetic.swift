@@ -70,23 +70,9 @@ func variadic(_ kind: LayerKind) -> ONNXOperator {
   }
 }
 
-/// The exponent may have another type than the base, whose type the result has.
 @Sendable
 func convertPow(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader) throws {
-  var inputs = try converter.binaryInputs(&node)
-  if let base = try converter.spec(inputs[0])?.type, let exponent = try converter.spec(inputs[1])?.type,
-    base != exponent
-  {
-    if base.isInteger, exponent.isFloatingPoint {
-      let wide = try converter.emit(
-        "lamina.cast", node: "\(node.name).base", [inputs[0]], ["to": .string(exponent.rawValue)])
-      let power = try converter.emit("lamina.pow", node: "\(node.name).power", [wide, inputs[1]])
-      return try converter.emit("lamina.cast", node, [power], ["to": .string(base.rawValue)])
-    }
-    inputs[1] = try converter.emit(
-      "lamina.cast", node: "\(node.name).exponent", [inputs[1]], ["to": .string(base.rawValue)])
-  }
-  try converter.emit("lamina.pow", node, inputs)
+  try converter.emit("lamina.pow", node, converter.binaryInputs(&node))
 }
 
 @Sendable
@@ -123,16 +109,19 @@ func convertClip(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader)
     }
     return try converter.emit("lamina.clip", node, [input], attributes)
   }
-  var computed = false
+  // Attributes are floats: integers keep their bounds as inputs.
+  var computed = try converter.spec(input)?.type != .float32
   for (index, name) in [(1, "min"), (2, "max")] {
     guard let bound = node.optionalInput(index) else { continue }
-    if let number = try converter.scalar(bound) {
+    if let number = try converter.scalar(bound), !computed {
       attributes[name] = number.isFinite ? .float(number) : .string("\(number)")
     } else {
       computed = true
     }
   }
-  guard computed else { return try converter.emit("lamina.clip", node, [input], attributes) }
+  guard computed, node.node.inputs.count > 1 else {
+    return try converter.emit("lamina.clip", node, [input], attributes)
+  }
   var inputs = [input]
   if let low = node.optionalInput(1) {
     inputs.append(low)
@@ -180,7 +169,7 @@ func convertPRelu(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader
     && shape.dimensions.indices.allSatisfy { $0 == channelAxis || shape[$0] == 1 })
   if isPerChannel, converter.isConstant(slope) || shape.rank == 1 && (node.opset < 7 || rank == 2) {
     return try converter.emit(
-      "lamina.prelu", node, [input],
+      "lamina.prelu", node, [input], ["shared": .bool(shape.count == 1)],
       bindings: [
         "weight": converter.bind("weight", of: node.name, to: slope, as: Shape([shape.count]))
       ])

@@ -171,42 +171,27 @@ func convertSplit(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader
   try converter.emit("lamina.split", node, inputs, attributes, outputs: count)
 }
 
-/// Bounds beyond the range of an extent mean the end of the axis: they are brought into that range.
 @Sendable
 func convertSlice(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader) throws {
-  let names = ["starts", "ends", "axes", "steps"]
-  let bound = Shape.maximumExtent
-  var lists: [ONNXList] = []
-  for (index, name) in names.enumerated() {
-    guard node.opset >= 10 || name != "steps" else {
-      lists.append(.absent)
-      continue
-    }
-    var list = try converter.list(name, input: index + 1, since: 10, of: &node)
-    if case .known(let numbers) = list, name != "axes" {
-      list = .known(numbers.map { max(-bound, min(bound, $0)) })
-    }
-    lists.append(list)
-  }
   let input = try node.input(0)
+  let names = ["starts", "ends", "axes", "steps"].prefix(node.opset < 10 ? 3 : 4)
   var attributes = Attributes()
   var isKnown = true
-  for (name, list) in zip(names, lists) {
-    switch list {
+  for (index, name) in names.enumerated() {
+    switch try converter.list(name, input: index + 1, since: 10, of: &node) {
     case .absent:
-      if name == "starts" || name == "ends" { throw LaminaError(.graph, "expected \(name), found none") }
+      if index < 2 { throw LaminaError(.graph, "expected \(name), found none") }
     case .known(let numbers): attributes[name] = .ints(numbers)
     case .computed: isKnown = false
     }
   }
   guard !isKnown else { return try converter.emit("lamina.slice", node, [input], attributes) }
   var inputs = [input, try node.input(1), try node.input(2)]
-  let count = try converter.spec(inputs[1])?.shape.count ?? 0
-  if let axes = node.optionalInput(3) {
-    inputs.append(axes)
-  } else if node.optionalInput(4) != nil {
-    let axes = try Tensor(Shape([count]), (0..<count).map(Int64.init))
-    inputs.append(converter.literal(axes, "\(node.name).axes"))
+  if node.optionalInput(3) != nil || node.optionalInput(4) != nil {
+    // An empty list counts as left out.
+    inputs.append(
+      try node.optionalInput(3)
+        ?? converter.literal(Tensor([0], [Int64]()), "\(node.name).axes"))
   }
   if let steps = node.optionalInput(4) { inputs.append(steps) }
   try converter.emit("lamina.slice", node, inputs)

@@ -1,0 +1,19 @@
+import LaminaCore
+import LaminaKernels
+
+/// y = x < 0 ? alpha·x : x.
+public struct LeakyReLU: ElementwiseLayer {
+  /// `lamina.leaky_relu`.
+  public static let kind: LayerKind = "lamina.leaky_relu"
+  let alpha: Float
+
+  public init(attributes: inout AttributeReader) throws {
+    alpha = try attributes.float("alpha", default: 0.01)
+  }
+
+  public func encode(into attributes: inout AttributeWriter) {
+    attributes.float("alpha", alpha)
+  }
+
+  var function: ElementwiseFunction { ElementwiseFunction(code: LK_LEAKY_RELU, a: alpha) }
+}

@@ -1,0 +1,67 @@
+import LaminaCore
+import LaminaKernels
+
+/// y = x < 0 ? slope·x : x (He et al. 2015).
+///
+/// The slope is the parameter `weight` [C], or [1] with `shared = true`; or a second input that broadcasts to
+/// the first.
+public struct PReLU: Layer {
+  /// `lamina.prelu`.
+  public static let kind: LayerKind = "lamina.prelu"
+  public static var arity: ClosedRange<Int> { 1...2 }
+  public static var outputMemory: OutputMemory { .mayOverwriteInput }
+  let shared: Bool
+
+  public init(attributes: inout AttributeReader) throws {
+    shared = try attributes.bool("shared", default: false)
+  }
+
+  public func encode(into attributes: inout AttributeWriter) {
+    attributes.bool("shared", shared)
+  }
+
+  public func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
+    guard inputs.count == 1 else { return [] }
+    let channels = shared ? 1 : try inputs[0].channels
+    return [ParameterSpec("weight", try Shape([channels]), initializer: .constant(0.25))]
+  }
+
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+    let spec = try inputs[0].expecting(.float32)
+    if inputs.count == 2 {
+      let slope = try inputs[1].expecting(.float32).shape
+      guard let both = try? spec.shape.broadcast(with: slope), both == spec.shape else {
+        throw LaminaError(
+          .shape, "expected a slope that broadcasts to \(spec.shape), found \(slope)")
+      }
+    } else if !shared {
+      _ = try spec.channels
+    }
+    return [spec]
+  }
+
+  public func forward(_ call: ForwardCall) throws {
+    let x = call.inputs[0]
+    let slope = call.inputs.count == 2 ? call.inputs[1] : call.parameters[0]
+    var aligned = slope.shape
+    if call.inputs.count == 1, !shared {
+      aligned = try Shape([slope.shape.count] + x.shape.dimensions.dropFirst(2).map { _ in 1 })
+    }
+    Broadcast(x.shape, aligned, to: x.shape)
+      .run(LK_PRELU, x.floats, slope.floats, call.outputs[0].floats, call.pool)
+  }
+}
+
+extension TensorSpec {
+  /// The extent of axis 1.
+  ///
+  /// - Throws: `shape` when there is none.
+  var channels: Int {
+    get throws {
+      guard shape.rank >= 2 else {
+        throw LaminaError(.shape, "expected at least 2 axes, found \(shape)")
+      }
+      return shape[1]
+    }
+  }
+}

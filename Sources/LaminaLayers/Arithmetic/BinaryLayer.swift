@@ -1,0 +1,101 @@
+import LaminaCore
+import LaminaKernels
+
+/// y = f(f(a, b), c) … over tensors that broadcast to one shape, for `float32` and integers. Integers wrap.
+protocol BinaryLayer: Layer {
+  /// The kernel for `float32`.
+  static var operation: lk_binary { get }
+  /// The function of two integers; total.
+  static func combine<T: FixedWidthInteger>(_ a: T, _ b: T) -> T
+  /// Whether f(0, 0) = 0, so that the zeros around blocked maps stay zeros.
+  static var keepsZeros: Bool { get }
+}
+
+extension BinaryLayer {
+  public static var arity: ClosedRange<Int> { 2...2 }
+  public static var outputMemory: OutputMemory { .mayOverwriteInput }
+  static var keepsZeros: Bool { true }
+
+  public func encode(into attributes: inout AttributeWriter) {}
+
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+    _ = try inputs.commonType()
+    let shape = try inputs.dropFirst().reduce(inputs[0].shape) { try $0.broadcast(with: $1.shape) }
+    return [TensorSpec(shape, try inputs[0].expectingNumbers().type)]
+  }
+
+  public func forward(_ call: ForwardCall) throws { try combine(call) }
+
+  /// The inputs one after the other.
+  func combine(_ call: ForwardCall) throws {
+    let y = call.outputs[0]
+    for (i, b) in call.inputs.enumerated() where i > 0 || call.inputs.count == 1 {
+      let a = i < 2 ? call.inputs[0] : TensorView(y.shape, y.type, y.baseAddress)
+      let shape = Broadcast(a.shape, b.shape, to: y.shape)
+      if i == 0 {
+        copy(a, to: y)
+      } else if let integer = y.type.integerType {
+        func run<T: IntegerElement>(_: T.Type) { shape.map(a, b, y) { Self.combine($0 as T, $1 as T) } }
+        run(integer)
+      } else {
+        shape.run(Self.operation, a.floats, b.floats, y.floats, call.pool)
+      }
+    }
+  }
+
+  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+    PreparedBinary(Self.operation, keepsZeros: Self.keepsZeros, context)
+  }
+}
+
+func copy(_ x: TensorView, to y: MutableTensorView) {
+  if x.baseAddress != UnsafeRawPointer(y.baseAddress) {
+    y.baseAddress.copyMemory(from: x.baseAddress, byteCount: x.byteCount)
+  }
+}
+
+/// A kernel on two `float32` tensors: plain, both in one blocked layout, or a blocked map and one number for each
+/// of its channels.
+struct PreparedBinary: PreparedLayer {
+  let operation: lk_binary
+  let layouts: [TensorLayout]
+  let shape: Broadcast
+
+  var inputLayouts: [TensorLayout]? { layouts }
+  var outputLayouts: [TensorLayout]? { [layouts[0]] }
+  var scratchBytes: Int { 0 }
+
+  /// nil when the inputs are not two `float32` tensors.
+  init?(_ operation: lk_binary, keepsZeros: Bool, _ context: PrepareContext) {
+    let (inputs, output) = (context.inputs, context.outputs[0])
+    guard inputs.count == 2, output.type == .float32 else { return nil }
+    self.operation = operation
+    if keepsZeros, inputs[0].shape == inputs[1].shape,
+      let layout = context.inputLayouts.first(where: { $0 != .plain }),
+      let all = try? Shape([layout.byteCount(inputs[0]) / 4])
+    {
+      layouts = [layout, layout]
+      shape = Broadcast(all, all, to: all)
+      return
+    }
+    if operation == LK_MUL, output.shape == inputs[0].shape,
+      case .blocked(let channels, _) = context.inputLayouts[0],
+      case let (n, c) = (output.shape[0], output.shape[1]), n * c > 0, c % channels == 0,
+      inputs[1].shape.dimensions == [n, c, 1, 1],
+      case let pixels = context.inputLayouts[0].byteCount(inputs[0]) / (4 * n * c),
+      let maps = try? Shape([n * c / channels, pixels, channels]),
+      let factors = try? Shape([n * c / channels, 1, channels])
+    {
+      layouts = [context.inputLayouts[0], .plain]
+      shape = Broadcast(maps, factors, to: maps)
+      return
+    }
+    layouts = [.plain, .plain]
+    shape = Broadcast(inputs[0].shape, inputs[1].shape, to: output.shape)
+  }
+
+  func run(_ call: ForwardCall) throws {
+    shape.run(
+      operation, call.inputs[0].floats, call.inputs[1].floats, call.outputs[0].floats, call.pool)
+  }
+}

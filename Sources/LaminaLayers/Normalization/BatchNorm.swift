@@ -1,0 +1,83 @@
+import LaminaCore
+import LaminaKernels
+
+/// y = weight·(x − running_mean)/√(running_var + epsilon) + bias per channel of [N, C, …], for `float32` (Ioffe and
+/// Szegedy 2015).
+///
+/// Inference only: batch statistics are not taken. `scale = false` drops `weight`, `center = false` `bias`.
+/// Training would update the statistics by new = (1 − momentum)·old + momentum·batch, as PyTorch does.
+public struct BatchNorm: Layer {
+  /// `lamina.batch_norm`.
+  public static let kind: LayerKind = "lamina.batch_norm"
+  public static var outputMemory: OutputMemory { .mayOverwriteInput }
+  let epsilon: Float
+  let momentum: Float
+  let scale: Bool
+  let center: Bool
+
+  public init(attributes: inout AttributeReader) throws {
+    epsilon = try attributes.epsilon(default: 1e-5)
+    momentum = try attributes.float("momentum", default: 0.1)
+    scale = try attributes.bool("scale", default: true)
+    center = try attributes.bool("center", default: true)
+  }
+
+  public func encode(into attributes: inout AttributeWriter) {
+    attributes.float("epsilon", epsilon)
+    attributes.float("momentum", momentum)
+    attributes.bool("scale", scale)
+    attributes.bool("center", center)
+  }
+
+  public func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
+    let shape = try Shape([inputs[0].channels])
+    return affineParameters(shape, scale: scale, center: center) + [
+      ParameterSpec("running_mean", shape, role: .buffer, initializer: .zeros),
+      ParameterSpec("running_var", shape, role: .buffer, initializer: .ones),
+    ]
+  }
+
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+    _ = try inputs[0].channels
+    return [try inputs[0].expecting(.float32)]
+  }
+
+  public func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    inputs[0].shape.rank >= 2 ? 2 * 4 * inputs[0].shape[1] : 0
+  }
+
+  public func forward(_ call: ForwardCall) throws {
+    let shape = call.inputs[0].shape
+    let scratch = call.scratch.bindMemory(to: Float.self)
+    guard shape.count > 0, let scales = scratch.baseAddress else { return }
+    let shifts = scales + shape[1]
+    let statistics = call.parameters.suffix(2).map(\.floats)
+    let weight = scale ? call.parameters[0].floats : nil
+    let bias = center ? call.parameters[scale ? 1 : 0].floats : nil
+    for c in 0..<shape[1] {
+      let factor = (weight?[c] ?? 1) / (statistics[1][c] + epsilon).squareRoot()
+      scales[c] = factor
+      shifts[c] = (bias?[c] ?? 0) - statistics[0][c] * factor
+    }
+    lk_f32_scale_shift(
+      call.pool.handle, call.inputs[0].floats, scales, shifts, call.outputs[0].floats, shape[0],
+      shape[1], shape.count(from: 2))
+  }
+}
+
+/// `weight` (ones) and `bias` (zeros) of a normalisation.
+func affineParameters(_ shape: Shape, scale: Bool, center: Bool) -> [ParameterSpec] {
+  (scale ? [ParameterSpec("weight", shape, initializer: .ones)] : [])
+    + (center ? [ParameterSpec("bias", shape, initializer: .zeros)] : [])
+}
+
+extension AttributeReader {
+  /// The attribute `epsilon`, finite and not below 0.
+  mutating func epsilon(default fallback: Float) throws -> Float {
+    let number = try float("epsilon", default: fallback)
+    guard number >= 0, number.isFinite else {
+      throw LaminaError(.graph, "expected attribute 'epsilon' of at least 0, found \(number)")
+    }
+    return number
+  }
+}

@@ -1,0 +1,66 @@
+import LaminaCore
+import LaminaKernels
+
+/// y = weight·(x − μ)/√(σ² + epsilon) + bias with mean μ and population variance σ² over `axis` and the axes behind
+/// it, for `float32` (Ba et al. 2016). `weight` and `bias` have the shape of those axes.
+///
+/// With `statistics` the outputs are y, μ and 1/√(σ² + epsilon), the latter with extents of 1 from `axis` on.
+public struct LayerNorm: Layer {
+  /// `lamina.layer_norm`.
+  public static let kind: LayerKind = "lamina.layer_norm"
+  public static var outputMemory: OutputMemory { .mayOverwriteInput }
+  let axis: Int
+  let epsilon: Float
+  let scale: Bool
+  let center: Bool
+  let statistics: Bool
+
+  public init(attributes: inout AttributeReader) throws {
+    axis = try attributes.int("axis", default: -1)
+    epsilon = try attributes.epsilon(default: 1e-5)
+    scale = try attributes.bool("scale", default: true)
+    center = try attributes.bool("center", default: true)
+    statistics = try attributes.bool("statistics", default: false)
+  }
+
+  public func encode(into attributes: inout AttributeWriter) {
+    attributes.int("axis", axis)
+    attributes.float("epsilon", epsilon)
+    attributes.bool("scale", scale)
+    attributes.bool("center", center)
+    attributes.bool("statistics", statistics)
+  }
+
+  public var outputCount: Int { statistics ? 3 : 1 }
+
+  public func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
+    let shape = inputs[0].shape
+    let normalized = try Shape(Array(shape.dimensions[shape.axis(axis)...]))
+    return affineParameters(normalized, scale: scale, center: center)
+  }
+
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+    let spec = try inputs[0].expecting(.float32)
+    let axis = try spec.shape.axis(axis)
+    if !statistics { return [spec] }
+    let kept = spec.shape.dimensions.enumerated().map { $0 < axis ? $1 : 1 }
+    let statistic = TensorSpec(try Shape(kept))
+    return [spec, statistic, statistic]
+  }
+
+  public func forward(_ call: ForwardCall) throws {
+    let shape = call.inputs[0].shape
+    let axis = try shape.axis(axis)
+    guard shape.count > 0 else {
+      for output in call.outputs { output.elements(as: Float.self).update(repeating: .nan) }
+      return
+    }
+    var rows = lk_rows(
+      count: shape.count(before: axis), groups: 1, channels: shape.count(from: axis), area: 1)
+    lk_f32_normalize(
+      call.pool.handle, &rows, epsilon, call.inputs[0].floats,
+      scale ? call.parameters[0].floats : nil,
+      center ? call.parameters[scale ? 1 : 0].floats : nil, call.outputs[0].floats,
+      statistics ? call.outputs[1].floats : nil, statistics ? call.outputs[2].floats : nil)
+  }
+}

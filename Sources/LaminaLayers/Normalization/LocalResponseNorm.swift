@@ -1,0 +1,68 @@
+import LaminaCore
+import LaminaKernels
+
+/// y = x / (k + a·Σx²)^beta over `size` neighbours, for `float32` maps (Krizhevsky et al. 2012).
+///
+/// Neighbours are channels of [N, C, …], or with `region = "within_channel"` a square window of `size`² positions of
+/// [N, C, H, W], zeros outside (Caffe). a is `alpha`, divided by the number of neighbours with
+/// `alpha_divided_by_size` (ONNX, Caffe, PyTorch; not the paper, TensorFlow). A window of even size reaches one
+/// further behind (`even_window = "onnx"`) or before (`"torch"`).
+public struct LocalResponseNorm: Layer {
+  /// `lamina.lrn`.
+  public static let kind: LayerKind = "lamina.lrn"
+  enum EvenWindow: String, CaseIterable { case onnx, torch }
+  enum Region: String, CaseIterable {
+    case acrossChannels = "across_channels"
+    case withinChannel = "within_channel"
+  }
+  let size: Int
+  let alpha: Float
+  let beta: Float
+  let k: Float
+  let alphaDividedBySize: Bool
+  let evenWindow: EvenWindow
+  let region: Region
+
+  public init(attributes: inout AttributeReader) throws {
+    size = try attributes.int("size", in: 1...Int(Int32.max))
+    alpha = try attributes.float("alpha", default: 1e-4)
+    beta = try attributes.float("beta", default: 0.75)
+    k = try attributes.float("k", default: 1)
+    alphaDividedBySize = try attributes.bool("alpha_divided_by_size", default: true)
+    evenWindow = try attributes.choice("even_window", default: .onnx)
+    region = try attributes.choice("region", default: .acrossChannels)
+  }
+
+  public func encode(into attributes: inout AttributeWriter) {
+    attributes.int("size", size)
+    attributes.float("alpha", alpha)
+    attributes.float("beta", beta)
+    attributes.float("k", k)
+    attributes.bool("alpha_divided_by_size", alphaDividedBySize)
+    attributes.choice("even_window", evenWindow)
+    attributes.choice("region", region)
+  }
+
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+    _ = try inputs[0].channels
+    if region == .withinChannel { try inputs[0].shape.expectMap(spatialAxes: 2) }
+    return [try inputs[0].expecting(.float32)]
+  }
+
+  public func forward(_ call: ForwardCall) throws {
+    let shape = call.inputs[0].shape
+    let (x, y) = (call.inputs[0].floats, call.outputs[0].floats)
+    let (shorter, longer) = ((size - 1) / 2, size / 2)
+    let (before, after) = evenWindow == .onnx ? (shorter, longer) : (longer, shorter)
+    let neighbours = region == .acrossChannels ? Float(size) : Float(size) * Float(size)
+    let a = alphaDividedBySize ? alpha / neighbours : alpha
+    switch region {
+    case .acrossChannels:
+      lk_f32_lrn(
+        call.pool.handle, x, y, shape[0], shape[1], shape.count(from: 2), before, after, a, beta, k)
+    case .withinChannel:
+      lk_f32_lrn_within(
+        call.pool.handle, x, y, shape.planes, shape[2], shape[3], before, after, a, beta, k)
+    }
+  }
+}

@@ -1,0 +1,89 @@
+import LaminaCore
+import LaminaKernels
+
+/// y[n, c, o] = op over the window of o in x[n, c], for `float32` maps [N, C, W], [N, C, H, W] or [N, C, D, H, W].
+protocol WindowPoolingLayer: Layer {
+  /// The window.
+  var geometry: PoolingGeometry { get }
+  /// What happens in it.
+  var operation: lk_pooling { get }
+  /// Whether an average counts the padding.
+  var includesPadding: Bool { get }
+  /// The exponent of an Lp pool.
+  var exponent: Float { get }
+}
+
+extension WindowPoolingLayer {
+  var includesPadding: Bool { false }
+  var exponent: Float { 2 }
+  public var window: Window? { geometry.window }
+
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+    [TensorSpec(try geometry.outputShape(for: inputs[0].expecting(.float32).shape))]
+  }
+
+  public func forward(_ call: ForwardCall) throws {
+    try PreparedPooling(self, call.inputs[0].shape, .plain).run(call)
+  }
+
+  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+    try PreparedPooling(self, context.inputs[0].shape, context.inputLayouts[0])
+  }
+}
+
+/// A pool with its sizes and divisors worked out.
+struct PreparedPooling: PreparedLayer {
+  let operation: lk_pooling
+  let exponent: Float
+  let axes: [lk_window_axis]
+  let divisors: [Float]
+  let planes: Int
+  let layout: TensorLayout
+
+  var inputLayouts: [TensorLayout]? { [layout] }
+  var outputLayouts: [TensorLayout]? { [layout] }
+  var scratchBytes: Int { 0 }
+
+  init(_ layer: some WindowPoolingLayer, _ input: Shape, _ offered: TensorLayout) throws {
+    operation = layer.operation
+    exponent = layer.exponent
+    let axes = try layer.geometry.axes(for: input)
+    self.axes = axes
+    if operation == LK_POOL_AVERAGE {
+      divisors = axes.flatMap { axis in
+        [Float](unsafeUninitializedCapacity: axis.output) { buffer, count in
+          withUnsafePointer(to: axis) {
+            lk_window_divisors($0, layer.includesPadding, buffer.baseAddress)
+          }
+          count = axis.output
+        }
+      }
+    } else {
+      divisors = []
+    }
+    // A dilated window may lie in the padding alone, where a maximum is −infinity and would fill the
+    // missing channels of a block.
+    let isBlockable = operation == LK_POOL_AVERAGE
+      || operation == LK_POOL_MAX && axes.allSatisfy { $0.dilation == 1 }
+    if case .blocked(let channels, _) = offered, isBlockable {
+      layout = offered
+      planes = input[0] * ((input[1] + channels - 1) / channels)
+    } else {
+      layout = .plain
+      planes = input.planes
+    }
+  }
+
+  func run(_ call: ForwardCall) throws {
+    let (x, y) = (call.inputs[0].floats, call.outputs[0].floats)
+    divisors.withUnsafeBufferPointer { divisors in
+      let divisors = divisors.isEmpty ? nil : divisors.baseAddress
+      if case .blocked(let channels, let halo) = layout {
+        lk_f32_pool_blocked(
+          call.pool.handle, operation, axes, divisors, channels, halo, x, y, planes)
+      } else {
+        lk_f32_pool(call.pool.handle, operation, axes, divisors, exponent, x, y, planes)
+      }
+    }
+  }
+}

@@ -1,0 +1,37 @@
+import LaminaCore
+import LaminaKernels
+
+/// A function over all elements along `axis`, for `float32`; with `flatten` over `axis` and all axes behind it
+/// (ONNX before version 13).
+protocol SoftmaxLayer: Layer {
+  /// The axis; negative counts from the end.
+  var axis: Int { get }
+  /// Whether axes behind take part.
+  var flatten: Bool { get }
+  /// Whether the result is a logarithm.
+  static var isLogarithm: Bool { get }
+}
+
+extension SoftmaxLayer {
+  public static var outputMemory: OutputMemory { .mayOverwriteInput }
+
+  public func encode(into attributes: inout AttributeWriter) {
+    attributes.int("axis", axis)
+    attributes.bool("flatten", flatten)
+  }
+
+  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+    _ = try inputs[0].shape.axis(axis, inclusive: flatten)
+    return [try inputs[0].expecting(.float32)]
+  }
+
+  public func forward(_ call: ForwardCall) throws {
+    let shape = call.inputs[0].shape
+    let axis = try shape.axis(axis, inclusive: flatten)
+    let inner = flatten ? 1 : shape.count(from: axis + 1)
+    let length = flatten ? shape.count(from: axis) : shape[axis]
+    lk_f32_softmax(
+      call.pool.handle, Self.isLogarithm, call.inputs[0].floats, call.outputs[0].floats,
+      shape.count(before: axis), length, inner)
+  }
+}

@@ -1,0 +1,114 @@
+import Foundation
+import Lamina
+import Testing
+
+/// A block of code in the README.
+private struct Block {
+  var language: String
+  /// The word behind the language: under which name the block is kept.
+  var name: String?
+  var code: String
+}
+
+private let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+  .deletingLastPathComponent().deletingLastPathComponent()
+
+private func blocks() throws -> [Block] {
+  let text = try String(contentsOf: root.appendingPathComponent("README.md"), encoding: .utf8)
+  var blocks: [Block] = []
+  var current: Block?
+  for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+    if line.hasPrefix("```") {
+      if let block = current {
+        blocks.append(block)
+        current = nil
+      } else {
+        let words = line.dropFirst(3).split(separator: " ").map(String.init)
+        current = Block(
+          language: words.first ?? "", name: words.count > 1 ? words[1] : nil, code: "")
+      }
+    } else {
+      current?.code += line + "\n"
+    }
+  }
+  return blocks
+}
+
+/// Where `make test` has installed Lamina, and a Python with numpy; nil in a plain `swift test`.
+private let prefix = ProcessInfo.processInfo.environment["LAMINA_PREFIX"]
+private let python = ProcessInfo.processInfo.environment["LAMINA_PYTHON"]
+
+@Test func everyBlockIsOfALanguageThatIsRun() throws {
+  #expect(Set(try blocks().map(\.language)) == ["sh", "c", "python", "swift"])
+}
+
+@Test func makeTargetsOfTheReadmeExist() throws {
+  let makefile = try String(contentsOf: root.appendingPathComponent("Makefile"), encoding: .utf8)
+  let lines = try blocks().filter { $0.language == "sh" }
+    .flatMap { $0.code.split(separator: "\n") }
+  let targets = lines.filter { $0.hasPrefix("make ") }.map { $0.split(separator: " ")[1] }
+  #expect(!targets.isEmpty)
+  for target in targets { #expect(makefile.contains("\n\(target): ")) }
+}
+
+@Test(.enabled(if: prefix != nil && python != nil, "skipped: runs in make test"))
+func commandsCAndPythonOfTheReadmeAgree() throws {
+  let prefix = try #require(prefix)
+  let folder = try TemporaryFolder()
+  try FileManager.default.createDirectory(
+    at: folder.url.appendingPathComponent("downloads"), withIntermediateDirectories: false)
+  let entry = try ModelCatalog.entry(named: "efficientnet_lite0")
+  try ModelFile.save(
+    entry.makeModel(registry: .standard),
+    to: folder.path("downloads/efficientnet_lite0.safetensors"))
+  _ = try folder.file("downloads/chelsea.png", Sample.picture)
+  let environment = [
+    "PATH": "\(prefix)/bin:/usr/local/bin:/usr/bin:/bin",
+    "PKG_CONFIG_PATH": "\(prefix)/lib/pkgconfig",
+    "LD_LIBRARY_PATH": "\(prefix)/lib",
+    "LAMINA_LIBRARY": "\(prefix)/lib/liblamina.so",
+    "PYTHONPATH": root.appendingPathComponent("examples/python").path,
+  ]
+  var answers: [String] = []
+  for block in try blocks() where block.language != "swift" {
+    let name = block.name ?? "block"
+    _ = try folder.file(name, Array(block.code.utf8))
+    if block.language == "python" {
+      let outcome = try Tool.shell(
+        "'\(try #require(python))' block", in: folder.url, environment: environment)
+      #expect(outcome.errors == "")
+      answers.append(outcome.output)
+    } else if block.language == "sh" {
+      for line in block.code.split(separator: "\n") where !line.hasPrefix("make ") {
+        let outcome = try Tool.shell(String(line), in: folder.url, environment: environment)
+        #expect(outcome.status == 0, "\(line): \(outcome.errors)")
+        if line.contains("chelsea.png") { answers.append(outcome.output) }
+      }
+    }
+  }
+  #expect(answers.count == 3)
+  #expect(answers[0].split(separator: "\n").count == 5)
+  #expect(Set(answers).count == 1)
+}
+
+@Test func layerOfTheReadmeRuns() throws {
+  let folder = try TemporaryFolder()
+  let code = try #require(try blocks().first { $0.language == "swift" }).code
+  _ = try folder.file("main.swift", Array(code.utf8))
+  let list = Tool.folder.appendingPathComponent("lamina.product/Objects.LinkFileList")
+  let objects = try String(contentsOf: list, encoding: .utf8).split(separator: "\n")
+    .filter { !$0.contains("/lamina_tool.build/") }
+  _ = try folder.file("objects", Array((objects.joined(separator: "\n") + "\n").utf8))
+  let maps = ["LaminaKernels", "LaminaImageShim"].map {
+    "-Xcc -fmodule-map-file='\(Tool.folder.path)/\($0).build/module.modulemap'"
+  }
+  let libraries = try Tool.shell("pkg-config --libs libjpeg libpng zlib").output
+  let outcome = try Tool.shell(
+    """
+    swiftc -swift-version 6 -I '\(Tool.folder.path)/Modules' \(maps.joined(separator: " ")) \
+    main.swift @objects -o main \(libraries.split(separator: "\n").joined()) && ./main
+    """, in: folder.url, environment: ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? ""])
+  #expect(outcome.status == 0, "\(outcome.errors)")
+  let comment = try #require(code.split(separator: "\n").last?.components(separatedBy: "// ").last)
+  #expect(outcome.output == comment + "\n")
+}

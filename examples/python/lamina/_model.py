@@ -1,0 +1,322 @@
+"""Models as Python objects: arrays go in and come out without copies."""
+
+import ctypes
+import json
+import os
+import threading
+import weakref
+from ctypes import POINTER, byref, c_char_p, c_size_t
+from typing import NamedTuple
+
+import numpy as np
+
+from . import _library as c
+
+_TYPES = ["float32", "float16", "bfloat16", "float64", "int8", "int16", "int32", "int64", "uint8",
+          "uint16", "uint32", "uint64", "bool"]
+#: NumPy has no bfloat16: its bits come as uint16.
+_DTYPES = [np.dtype("uint16" if name == "bfloat16" else name) for name in _TYPES]
+_CODES = {dtype: code for code, dtype in reversed(list(enumerate(_DTYPES, 1)))}
+
+
+class Value(NamedTuple):
+    """An input or output: `shape` holds a number, the name of an extent that may vary, or None."""
+
+    name: str
+    type: str
+    shape: tuple
+
+
+class _Handle:
+    """A reference to an object of the library, given back with the last use of this one."""
+
+    def __init__(self, kind, number):
+        self.number = number
+        release = getattr(c.library, f"lamina_{kind}_release")
+        self._finalizer = weakref.finalize(self, release, number)
+        # At exit other threads may still run; the process gives everything back.
+        self._finalizer.atexit = False
+
+
+_contexts = {}
+_contexts_lock = threading.Lock()
+
+
+def _context(threads):
+    """The context that computes with `threads` threads; models of one process share it."""
+    with _contexts_lock:
+        if threads not in _contexts:
+            options = c.ContextOptions(threads=threads or 0, log=c.log)
+            _contexts[threads] = _Handle("context", c.made("context_create", byref(options)))
+        return _contexts[threads]
+
+
+def _path(path):
+    return os.fsencode(path)
+
+
+def load(source, threads=None, precision="f32"):
+    """The model in a file, or in the bytes of one: a Lamina model file, or ONNX."""
+    if precision != "f32":
+        raise c.Error(c.UNSUPPORTED, f"expected precision f32, found {precision}")
+    context = _context(threads)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        data = bytes(source)
+        handle = c.made("model_load_memory", context.number, data, len(data))
+    else:
+        handle = c.made("model_load", context.number, _path(source))
+    return Model(context, handle)
+
+
+def create(architecture, classes=0, seed=0, threads=None):
+    """A built-in architecture with random weights; `architectures()` lists them."""
+    context = _context(threads)
+    handle = c.made("model_create", context.number, architecture.encode(), classes or 0, seed)
+    return Model(context, handle)
+
+
+class _Session:
+    """A session, the shapes it ran with last, and the outputs that gave."""
+
+    def __init__(self, model, outputs):
+        options = c.SessionOptions()
+        if outputs is not None:
+            options.outputs = ctypes.cast(c.texts(outputs), POINTER(c_char_p))
+            options.output_count = len(outputs)
+        self.handle = _Handle("session", c.made("session_create", model.number, byref(options)))
+        self.specs = None
+        self.results = None
+
+
+class Model:
+    """A network with its weights. Any number of threads may use one; each gets memory of its own."""
+
+    def __init__(self, context, number):
+        self._context = context
+        self._adopt(number)
+
+    def _adopt(self, number):
+        self._handle = _Handle("model", number)
+        self._sessions = threading.local()
+        info = c.ModelInfo()
+        c.call("model_get_info", number, byref(info))
+        #: Name of the graph.
+        self.name = info.name.decode()
+        #: Number of learned numbers.
+        self.parameter_count = info.parameter_count
+        #: The inputs.
+        self.inputs = [self._value("input", index) for index in range(info.input_count)]
+        self._output_count = info.output_count
+        self._label_count = info.label_count
+
+    def _value(self, kind, index):
+        info = c.ValueInfo()
+        c.call(f"model_get_{kind}", self._handle.number, index, byref(info))
+        extents = zip(info.shape[:info.rank], info.axis_names[:info.rank])
+        shape = tuple(extent if extent >= 0 else name and name.decode() for extent, name in extents)
+        return Value(info.name.decode(), _TYPES[info.type - 1], shape)
+
+    def _text(self, which):
+        number = self._handle.number
+        needed = c_size_t()
+        c.call("model_get_text", number, c.TEXTS[which], None, 0, byref(needed))
+        buffer = ctypes.create_string_buffer(needed.value)
+        c.call("model_get_text", number, c.TEXTS[which], buffer, needed, None)
+        return buffer.value.decode()
+
+    # -- Facts
+
+    @property
+    def outputs(self):
+        """The outputs."""
+        return [self._value("output", index) for index in range(self._output_count)]
+
+    @property
+    def labels(self):
+        """Names of the classes; empty when the model has none."""
+        label = c_char_p()
+        names = []
+        for index in range(self._label_count):
+            c.call("model_get_label", self._handle.number, index, byref(label))
+            names.append(label.value.decode())
+        return names
+
+    @labels.setter
+    def labels(self, names):
+        names = list(names)
+        self._adopt(c.made("model_with_labels", self._handle.number, c.texts(names), len(names)))
+
+    @property
+    def preprocessing(self):
+        """How a picture becomes the input, as a dictionary; None when the model does not say."""
+        return json.loads(self._text("preprocessing"))
+
+    @preprocessing.setter
+    def preprocessing(self, recipe):
+        text = json.dumps(recipe).encode()
+        self._adopt(c.made("model_with_preprocessing", self._handle.number, text))
+
+    @property
+    def provenance(self):
+        """Source, licence and other notes."""
+        return json.loads(self._text("provenance"))
+
+    @property
+    def value_names(self):
+        """Names of all values, each of which `run` can be asked for."""
+        return json.loads(self._text("value_names"))
+
+    def summary(self, as_json=False):
+        """A table of the layers, or the same as a dictionary."""
+        return json.loads(self._text("summary_json")) if as_json else self._text("summary")
+
+    def explain(self, inputs):
+        """The plan for inputs like these: kernels, layouts, memory."""
+        session = self._session(None)
+        tensors, arrays = self._tensors(inputs)
+        needed = c_size_t()
+        arguments = session.handle.number, tensors, len(arrays)
+        c.call("session_explain", *arguments, None, 0, byref(needed))
+        buffer = ctypes.create_string_buffer(needed.value)
+        c.call("session_explain", *arguments, buffer, needed, None)
+        return buffer.value.decode()
+
+    def __repr__(self):
+        return f"<lamina.Model {self.name}: {self.parameter_count} parameters>"
+
+    # -- Weights
+
+    def load_weights(self, path, partial=False, keep=()):
+        """Loads the weights of a file and returns the report: loaded, missing, unused, mismatched, ...
+
+        `keep` holds patterns (`fc.*`) of tensors to leave as they are; with `partial`, so does everything
+        that is missing or does not fit.
+        """
+        options = c.WeightsOptions(partial=int(partial))
+        patterns = c.texts(keep)
+        if len(patterns):
+            options.keep = ctypes.cast(patterns, POINTER(c_char_p))
+            options.keep_count = len(patterns)
+        number = self._handle.number
+        self._adopt(c.made("model_with_weights", number, _path(path), byref(options)))
+        return json.loads(self._text("report"))
+
+    def save(self, path):
+        """Writes a Lamina model file."""
+        c.call("model_save", self._handle.number, _path(path))
+
+    # -- Runs
+
+    def _session(self, outputs):
+        """This thread's session for these outputs."""
+        key = None if outputs is None else tuple(outputs)
+        sessions = self._sessions.__dict__.setdefault("by_outputs", {})
+        if key not in sessions:
+            sessions[key] = _Session(self._handle, key)
+        return sessions[key]
+
+    def _tensors(self, inputs):
+        """The inputs as tensors, and the arrays that hold their memory."""
+        if not isinstance(inputs, dict):
+            if len(self.inputs) != 1:
+                names = ", ".join(value.name for value in self.inputs)
+                raise c.Error(c.ARGUMENT, f"expected a dictionary of the inputs {names}")
+            inputs = {self.inputs[0].name: inputs}
+        types = {value.name: value.type for value in self.inputs}
+        tensors = (c.Tensor * len(inputs))()
+        arrays = []
+        for tensor, (name, value) in zip(tensors, inputs.items()):
+            # Arrays keep their type, so that a wrong one is an error; lists and numbers have none.
+            dtype = None if hasattr(value, "dtype") else types.get(name)
+            array = np.asarray(value, dtype=dtype)
+            array = np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
+            if array.dtype not in _CODES or array.ndim > c.MAX_RANK:
+                raise c.Error(c.ARGUMENT, f"input {name}: no tensor can hold {array.dtype} {array.shape}")
+            arrays.append(array)
+            tensor.name = name.encode()
+            tensor.type = _CODES[array.dtype]
+            tensor.rank = array.ndim
+            tensor.shape[:array.ndim] = array.shape
+            tensor.data = array.ctypes.data
+            tensor.byte_count = array.nbytes
+        return tensors, arrays
+
+    def run(self, inputs, outputs=None):
+        """Computes the outputs, or the values of the given names, as a list of arrays.
+
+        `inputs` is an array, or a dictionary of arrays by name.
+        """
+        session = self._session(outputs)
+        number = session.handle.number
+        tensors, arrays = self._tensors(inputs)
+        count = self._output_count if outputs is None else len(outputs)
+        specs = [(tensor.name, array.dtype, array.shape) for tensor, array in zip(tensors, arrays)]
+        if session.specs != specs:
+            session.results = (c.Tensor * count)()
+            c.call("session_output_shapes", number, tensors, len(arrays), session.results, count)
+            session.specs = specs
+        while True:
+            targets = (c.Tensor * count)()
+            results = []
+            for target, known in zip(targets, session.results):
+                result = np.empty(tuple(known.shape[:known.rank]), _DTYPES[known.type - 1])
+                results.append(result)
+                target.data = result.ctypes.data
+                target.byte_count = result.nbytes
+            try:
+                c.call("session_run", number, tensors, len(arrays), targets, count)
+            except c.Error as error:
+                if error.code != c.BUFFER:
+                    raise
+            if all(target.shape[:target.rank] == list(result.shape)
+                   for target, result in zip(targets, results)):
+                return results
+            # The shapes depend on the values of the inputs.
+            session.results = targets
+
+    def _image(self, picture):
+        number = self._context.number
+        if isinstance(picture, (bytes, bytearray, memoryview)):
+            data = bytes(picture)
+            return _Handle("image", c.made("image_decode", number, data, len(data)))
+        if isinstance(picture, (str, os.PathLike)):
+            return _Handle("image", c.made("image_load", number, _path(picture)))
+        pixels = np.asarray(picture)
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+            raise c.Error(c.ARGUMENT, "expected pixels of uint8 [height, width, 3], "
+                                      f"found {pixels.dtype} {list(pixels.shape)}")
+        pixels = np.ascontiguousarray(pixels)
+        height, width, _ = pixels.shape
+        return _Handle("image", c.made("image_create", number, pixels.ctypes.data, width, height, 0))
+
+    def preprocess(self, pictures):
+        """The batch [pictures, channels, height, width] that the model makes of pictures: paths, bytes of
+        JPEG or PNG files, or uint8 arrays [height, width, 3]; one, or a list of them."""
+        if not isinstance(pictures, (list, tuple)):
+            pictures = [pictures]
+        images = [self._image(picture) for picture in pictures]
+        numbers = (ctypes.c_uint64 * len(images))(*(image.number for image in images))
+        tensor = c.Tensor()
+        try:
+            c.call("model_preprocess", self._handle.number, numbers, len(images), byref(tensor))
+        except c.Error as error:
+            if error.code != c.BUFFER:
+                raise
+        result = np.empty(tuple(tensor.shape[:tensor.rank]), _DTYPES[tensor.type - 1])
+        tensor.data = result.ctypes.data
+        tensor.byte_count = result.nbytes
+        c.call("model_preprocess", self._handle.number, numbers, len(images), byref(tensor))
+        return result
+
+    def predict(self, picture, top=5):
+        """The likeliest classes of a picture, best first, as (label, probability).
+
+        `picture` is a path, the bytes of a JPEG or PNG file, or a uint8 array [height, width, 3].
+        """
+        image = self._image(picture)
+        predictions = (c.Prediction * max(top, 0))()
+        count = c_size_t()
+        session = self._session(None)
+        c.call("session_predict", session.handle.number, image.number, predictions, len(predictions),
+               byref(count))
+        return [(found.label.decode(), found.probability) for found in predictions[:count.value]]
