@@ -13,7 +13,7 @@ extension ModelCatalog {
       side: 32,
       preprocessing: Preprocessing(resize: .exact(height: 32, width: 32), centerCrop: nil),
       classes: 10, weights: "akamaster/pytorch_resnet_cifar10",
-      renames: [("linear.*", "fc.*")], labels: cifar10Labels
+      labels: cifar10Labels
     ) { builder, input, classes in
       var x = try builder.convolutionBlock(
         convolution: "conv1", norm: "bn1", activationName: "relu", input, channels: 16, kernel: 3,
@@ -26,7 +26,7 @@ extension ModelCatalog {
             shortcut: changesShape ? .padding(newChannels: channels / 2) : .identity)
         }
       }
-      return try builder.poolingClassifier("fc", x, classes: classes)
+      return try builder.poolingClassifier("linear", x, classes: classes)
     }
   }
 }
