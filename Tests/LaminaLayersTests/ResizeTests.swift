@@ -83,7 +83,7 @@ struct ResizeTests {
     LayerHarness.check(
       Resize.self,
       cases: [
-        LayerCase(["scales": [1, 0.3], "mode": "linear"], [[2, 3]], expected: [NaiveTensor([2, 0])]),
+        LayerCase(["scales": .floats([1, 0.3]), "mode": "linear"], [[2, 3]], expected: [NaiveTensor([2, 0])]),
         LayerCase(["scales": [2, 2], "mode": "linear"], [[0, 3]], expected: [NaiveTensor([0, 6])]),
         LayerCase(
           ["scales": [1, 1], "mode": "cubic"], [TestInput([1, 2], .float32, [3, 4])],
