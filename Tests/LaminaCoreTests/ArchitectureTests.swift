@@ -41,7 +41,7 @@ struct ArchitectureTests {
 
     /// Lines with number, without string literals and comments; those that carry `// SAFE:` are left out.
     var code: [(number: Int, text: String)] {
-      lines.enumerated().compactMap { index, line in
+      lines.enumerated().compactMap { index, line -> (number: Int, text: String)? in
         if line.contains("// SAFE:") { return nil }
         let bare = line.replacing(#/"(?:\\.|[^"\\])*"/#, with: "\"\"").replacing(#/\/\/.*/#, with: "")
         return (index + 1, bare)
