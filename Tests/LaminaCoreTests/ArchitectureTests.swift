@@ -44,7 +44,7 @@ struct ArchitectureTests {
       lines.enumerated().compactMap { index, line -> (number: Int, text: String)? in
         if line.contains("// SAFE:") { return nil }
         let bare = line.replacing(#/"(?:\\.|[^"\\])*"/#, with: "\"\"").replacing(#/\/\/.*/#, with: "")
-        return (index + 1, bare)
+        return (index + 1, String(bare))
       }
     }
   }
