@@ -24,7 +24,7 @@ struct ArchitectureTests {
       "LaminaBlocks", "LaminaCore", "LaminaImages", "LaminaLayers", "LaminaModels", "LaminaPlugins",
       "LaminaTraining", "LaminaWeights",
     ],
-    "lamina-tool": ["Foundation", "Lamina"],
+    "lamina-tool": ["Dispatch", "Foundation", "Lamina"],
   ]
   private static let systemLibraries: Set<String> = ["Darwin", "Glibc", "Musl", "Synchronization"]
   private static let systemTargets: Set<String> = ["CJPEG", "CPNG", "CZlib"]
