@@ -58,6 +58,7 @@ public let standardLayers: [any Layer.Type] = [
   Reduce.self,
   ReLU.self,
   Reshape.self,
+  Resize.self,
   ScaledTanh.self,
   SELU.self,
   ShapeOf.self,

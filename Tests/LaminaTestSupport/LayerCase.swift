@@ -91,7 +91,7 @@ public struct LayerCase: Sendable {
 
   /// A case.
   public init(
-    _ attributes: Attributes = [:], _ inputs: [TestInput], parameters: [String: [Double]] = [:],
+    _ attributes: Attributes, _ inputs: [TestInput], parameters: [String: [Double]] = [:],
     ranges: [String: ClosedRange<Double>] = [:], expected: [NaiveTensor]? = nil,
     tolerance: Double = 1e-5, preparedTolerance: Double? = nil, gradientTolerance: Double = 1e-2,
     gradientStep: Float = 0x1p-7, seed: UInt64 = 1, reference: NaiveReference? = nil
@@ -107,6 +107,20 @@ public struct LayerCase: Sendable {
     self.gradientStep = gradientStep
     self.seed = seed
     self.reference = reference
+  }
+
+  /// A case without attributes.
+  public init(
+    _ inputs: [TestInput], parameters: [String: [Double]] = [:],
+    ranges: [String: ClosedRange<Double>] = [:], expected: [NaiveTensor]? = nil,
+    tolerance: Double = 1e-5, preparedTolerance: Double? = nil, gradientTolerance: Double = 1e-2,
+    gradientStep: Float = 0x1p-7, seed: UInt64 = 1, reference: NaiveReference? = nil
+  ) {
+    self.init(
+      [:], inputs, parameters: parameters, ranges: ranges, expected: expected,
+      tolerance: tolerance, preparedTolerance: preparedTolerance,
+      gradientTolerance: gradientTolerance, gradientStep: gradientStep, seed: seed,
+      reference: reference)
   }
 
   var description: String {

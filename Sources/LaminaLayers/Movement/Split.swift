@@ -15,9 +15,9 @@ package struct Split: MovementLayer {
   package init(attributes: inout AttributeReader) throws {
     axis = try attributes.int("axis", default: 0)
     sizes = try attributes.optionalInts("sizes", in: 0...Shape.maximumExtent)
-    let range = 1...65_536
     isUneven = attributes.has("num_outputs")
-    let shared = try attributes.int("num_outputs", default: sizes.map { max($0.count, 1) } ?? 0, in: 0...65_536)
+    let range = 1...65_536
+    let shared = try attributes.int("num_outputs", default: sizes.map { max($0.count, 1) } ?? 0, in: range)
     count = try attributes.int("outputs", default: shared == 0 ? nil : shared, in: range)
     guard shared == 0 || count == shared else {
       throw LaminaError(.graph, "expected \(shared) outputs, found \(count) in attribute 'outputs'")
