@@ -33,8 +33,12 @@ static void on_error(j_common_ptr cinfo) {
   cinfo->err->format_message(cinfo, text);
   li_set_message(reader->message, text);
   switch (cinfo->err->msg_code) {
-  case JERR_OUT_OF_MEMORY:
   case JERR_NO_BACKING_STORE:
+    snprintf(reader->message->text, sizeof reader->message->text,
+             "expected at most %ld bytes of coefficients, found more",
+             cinfo->mem->max_memory_to_use);
+    escape(reader, LI_LIMIT);
+  case JERR_OUT_OF_MEMORY:
     escape(reader, LI_LIMIT);
   case JERR_SOF_UNSUPPORTED:
   case JERR_BAD_PRECISION:
@@ -63,7 +67,10 @@ static void on_progress(j_common_ptr cinfo) {
 
 /// Room for the coefficients of a progressive picture (2 bytes a sample, 4 components) twice over,
 /// and for markers and tables.
-static long memory_limit(uint64_t pixels) { return (long)(pixels * 16 + (64 << 20)); }
+static long memory_limit(uint64_t pixels, long maximum) {
+  uint64_t needed = pixels * 16 + (64 << 20);
+  return needed < (uint64_t)maximum ? (long)needed : maximum;
+}
 
 static void read_header(jpeg_reader *reader) {
   j_decompress_ptr cinfo = &reader->cinfo;
@@ -102,7 +109,8 @@ static void decode(jpeg_reader *reader) {
     li_set_message(reader->message, "the header changed while the picture was read");
     escape(reader, LI_BROKEN);
   }
-  cinfo->mem->max_memory_to_use = memory_limit((uint64_t)expected.width * expected.height);
+  cinfo->mem->max_memory_to_use =
+      memory_limit((uint64_t)expected.width * expected.height, reader->options.maximum_memory);
   bool cmyk = cinfo->num_components == 4;
   cinfo->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
   jpeg_start_decompress(cinfo);

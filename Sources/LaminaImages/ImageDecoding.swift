@@ -88,8 +88,9 @@ private enum Codec {
 
   func decode(_ bytes: UnsafeRawBufferPointer, limits: Limits, strict: Bool) throws -> Image {
     let start = bytes.assumingMemoryBound(to: UInt8.self).baseAddress
-    let scans = Int32(exactly: limits.jpegScans) ?? .max
-    let options = li_options(strict: strict, maximum_scans: scans)
+    let options = li_options(
+      strict: strict, maximum_scans: Int32(exactly: limits.jpegScans) ?? .max,
+      maximum_memory: limits.memoryBytes)
     var header = li_header()
     var message = li_message()
     let readHeader = self == .jpeg ? li_jpeg_header : li_png_header

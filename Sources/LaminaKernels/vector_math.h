@@ -27,7 +27,7 @@ LK_INLINE vf vf_exp(vf x) {
   const vf round = vf_set(0x1.8p23f);
   const vf shifted = vf_fma(x, vf_set(1.44269504f), round);
   const vf n = shifted - round;
-  const vf r = vf_fma(n, vf_set(1.42860677e-6f), vf_fma(n, vf_set(-0.693145752f), x));
+  const vf r = vf_fma(n, vf_set(-1.42860677e-6f), vf_fma(n, vf_set(-0.693145752f), x));
   const vf p = vf_fma(vf_exp_tail(r), r * r, r) + 1;
   const vi exponent = (vi)shifted - 0x4B400000, half = exponent >> 1;
   return p * (vf)((half + 127) << 23) * (vf)((exponent - half + 127) << 23);
@@ -55,7 +55,7 @@ LK_INLINE vf vf_log(vf x) {
   p = vf_fma(p, f, vf_set(-2.500000894e-1f));
   p = vf_fma(p, f, vf_set(3.333331347e-1f));
   const vf square = f * f;
-  vf y = vf_fma(p, square * f, e * -1.42860677e-6f);
+  vf y = vf_fma(p, square * f, e * 1.42860677e-6f);
   y = vf_fma(square, vf_set(-0.5f), y) + f;
   y = vf_fma(e, vf_set(0.693145752f), y);
   y = vf_select(x < __builtin_inff(), y, x);

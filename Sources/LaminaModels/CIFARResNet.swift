@@ -1,6 +1,6 @@
-// He, Zhang, Ren, Sun 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385, section 4.2:
-// 6n + 2 layers of 3×3 convolutions on 32×32 pictures, three stages of 16, 32 and 64 channels, shortcuts
-// without parameters (option A).
+// He, Zhang, Ren, Sun 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385, section
+// 4.2: 6n + 2 layers of 3×3 convolutions on 32×32 pictures, three stages of 16, 32 and 64 channels,
+// shortcuts without parameters (option A).
 
 import LaminaBlocks
 import LaminaCore
@@ -13,7 +13,7 @@ extension ModelCatalog {
       side: 32,
       preprocessing: Preprocessing(resize: .exact(height: 32, width: 32), centerCrop: nil),
       classes: 10, weights: "akamaster/pytorch_resnet_cifar10",
-      renames: [("linear.*", "fc.*")], labels: cifar10Labels
+      labels: cifar10Labels
     ) { builder, input, classes in
       var x = try builder.convolutionBlock(
         convolution: "conv1", norm: "bn1", activationName: "relu", input, channels: 16, kernel: 3,
@@ -26,7 +26,7 @@ extension ModelCatalog {
             shortcut: changesShape ? .padding(newChannels: channels / 2) : .identity)
         }
       }
-      return try builder.poolingClassifier("fc", x, classes: classes)
+      return try builder.poolingClassifier("linear", x, classes: classes)
     }
   }
 }

@@ -24,7 +24,7 @@ struct ArchitectureTests {
       "LaminaBlocks", "LaminaCore", "LaminaImages", "LaminaLayers", "LaminaModels", "LaminaPlugins",
       "LaminaTraining", "LaminaWeights",
     ],
-    "lamina-tool": ["Foundation", "Lamina"],
+    "lamina-tool": ["Dispatch", "Foundation", "Lamina"],
   ]
   private static let systemLibraries: Set<String> = ["Darwin", "Glibc", "Musl", "Synchronization"]
   private static let systemTargets: Set<String> = ["CJPEG", "CPNG", "CZlib"]
@@ -41,10 +41,10 @@ struct ArchitectureTests {
 
     /// Lines with number, without string literals and comments; those that carry `// SAFE:` are left out.
     var code: [(number: Int, text: String)] {
-      lines.enumerated().compactMap { index, line in
+      lines.enumerated().compactMap { index, line -> (number: Int, text: String)? in
         if line.contains("// SAFE:") { return nil }
         let bare = line.replacing(#/"(?:\\.|[^"\\])*"/#, with: "\"\"").replacing(#/\/\/.*/#, with: "")
-        return (index + 1, bare)
+        return (index + 1, String(bare))
       }
     }
   }

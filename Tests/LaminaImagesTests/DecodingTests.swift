@@ -86,6 +86,27 @@ import Testing
         limits.jpegScans = 2
         _ = try Image.decode(jpeg, limits: limits)
       } == "limit: JPEG: expected at most 2 scans, found more")
+    var tall = JPEGBuilder("progressive")
+    tall[0xC2].data.replaceSubrange(1...2, with: bigEndian(2000, bytes: 2))
+    #expect(
+      failure {
+        var limits = Limits()
+        limits.memoryBytes = 100_000
+        _ = try Image.decode(tall.bytes, limits: limits)
+      } == "limit: JPEG: expected at most 100000 bytes of coefficients, found more")
+  }
+
+  @Test func threadsDoNotDisturbEachOther() throws {
+    let expected = try Fixtures.jpegs.map { try Image.decode(decoded(base64: $0.data)).pixels }
+    let png = PNGBuilder.small().bytes
+    let colors = try Image.decode(png).pixels
+    DispatchQueue.concurrentPerform(iterations: 64) { index in
+      let number = index % expected.count
+      let jpeg = decoded(base64: Fixtures.jpegs[number].data)
+      #expect((try? Image.decode(jpeg))?.pixels == expected[number])
+      #expect((try? Image.decode(Array(jpeg.dropLast(9)))) == nil)
+      #expect((try? Image.decode(png))?.pixels == colors)
+    }
   }
 
   // MARK: Orientation

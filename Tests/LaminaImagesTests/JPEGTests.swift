@@ -246,7 +246,7 @@ import Testing
     var warnings: Int32 = 0
     var pixels = [UInt8](repeating: 7, count: 3)
     let status = li_jpeg_decode(
-      data, data.count, li_options(strict: true, maximum_scans: 100),
+      data, data.count, li_options(strict: true, maximum_scans: 100, maximum_memory: 1 << 30),
       li_header(width: 1, height: 1, row_bytes: 0), &pixels, &warnings, &message)
     #expect(status == LI_BROKEN)
     #expect(pixels == [7, 7, 7])
@@ -260,7 +260,7 @@ func expectFullyWritten(
 ) {
   var header = li_header()
   var message = li_message()
-  let options = li_options(strict: true, maximum_scans: 100)
+  let options = li_options(strict: true, maximum_scans: 100, maximum_memory: 1 << 30)
   #expect(readHeader(&header, &message, options) == LI_OK)
   let count = 3 * Int(header.width) * Int(header.height)
   let results = [UInt8(0x5A), 0xA5].map { pattern in

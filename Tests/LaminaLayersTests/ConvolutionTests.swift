@@ -123,6 +123,16 @@ private func convolveTransposed(_ call: NaiveCall) throws -> [NaiveTensor] {
       ], reference: convolve)
   }
 
+  @Test func fastAlgorithmsStayClose() {
+    LayerHarness.check(
+      Conv2D.self,
+      cases: [
+        LayerCase(
+          ["out_channels": 20, "kernel_size": 3, "padding": 1, "activation": "relu"],
+          [[1, 18, 14, 15]], preparedTolerance: 4e-5)
+      ], reference: convolve)
+  }
+
   @Test func sumsAndActivationsInTheEpilogue() {
     LayerHarness.check(
       Conv2D.self,

@@ -25,8 +25,10 @@ import Testing
   /// Top-1 and top-5 hits on the hundred ImageNet samples.
   private func imageNetHits(_ model: Model) throws -> (top1: Int, top5: Int) {
     let folder = try #require(SharedData.path("imagenet_samples"))
-    let synsets = try String(contentsOfFile: #require(SharedData.path("labels/synset.txt")), encoding: .utf8)
-      .split(separator: "\n").map { String($0.prefix(9)) }
+    let synsets = try String(
+      contentsOfFile: #require(SharedData.path("labels/synset.txt")), encoding: .utf8
+    )
+    .split(separator: "\n").map { String($0.prefix(9)) }
     let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
     #expect(names.count == 100)
     let found = try classify(model, pictures: names.map { "\(folder)/\($0)" }, top: 5)
@@ -70,7 +72,8 @@ import Testing
     var hits = 0
     var count = 0
     for (index, name) in classes.enumerated() {
-      let pictures = try FileManager.default.contentsOfDirectory(atPath: "\(folder)/\(name)").sorted()
+      let pictures = try FileManager.default.contentsOfDirectory(atPath: "\(folder)/\(name)")
+        .sorted()
       let found = try classify(model, pictures: pictures.map { "\(folder)/\(name)/\($0)" }, top: 1)
       hits += found.count { $0 == [index] }
       count += found.count

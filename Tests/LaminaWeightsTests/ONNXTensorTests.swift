@@ -250,7 +250,7 @@ import Testing
   }
 
   @Test func externalData() throws {
-    try Self.withFolder { folder in
+    try Self.withFolder { (folder: String) throws in
       let whole = Self.external(["location": "w.bin", "offset": "4", "length": "8"])
       #expect(try Self.floats(whole, folder: folder) == [3, 4])
       let deep = Self.external(["location": "deep/w.bin", "offset": "4", "checksum": "00"])
@@ -269,7 +269,7 @@ import Testing
     "../secret", "deep/../../secret", "/etc/passwd", "./w.bin", "deep//w.bin", "", "deep\\w.bin", "..",
   ])
   func externalPathsThatLeave(_ location: String) throws {
-    try Self.withFolder { folder in
+    try Self.withFolder { (folder: String) throws in
       expectError(
         .format, "expected external data in a file beneath the model's folder, found '\(location)'",
         path: "tensor 't'"
@@ -278,7 +278,7 @@ import Testing
   }
 
   @Test func externalLinks() throws {
-    try Self.withFolder { folder in
+    try Self.withFolder { (folder: String) throws in
       let files = FileManager.default
       try files.createSymbolicLink(
         atPath: "\(folder)/link", withDestinationPath: "\(folder)/w.bin")
@@ -298,7 +298,7 @@ import Testing
   }
 
   @Test func externalThatIsNoFile() throws {
-    try Self.withFolder { folder in
+    try Self.withFolder { (folder: String) throws in
       #expect(mkfifo("\(folder)/fifo", 0o600) == 0)
       for name in ["deep", "fifo"] {
         expectError(
@@ -318,7 +318,7 @@ import Testing
     ("offset", "99999999999999999999"),
   ])
   func externalNumbers(_ key: String, _ text: String) throws {
-    try Self.withFolder { folder in
+    try Self.withFolder { (folder: String) throws in
       expectError(
         .format, "expected the \(key) of external data to be a number, found '\(text)'",
         path: "tensor 't'"
@@ -327,7 +327,7 @@ import Testing
   }
 
   @Test func externalRanges() throws {
-    try Self.withFolder { folder in
+    try Self.withFolder { (folder: String) throws in
       for (offset, length) in [("8", "8"), ("13", "8"), ("0", "1000000000000000"), ("9223372036854775807", "8")] {
         expectError(
           .format, "expected \(length) bytes at \(offset) of 'w.bin', which has 12", path: "tensor 't'"
@@ -344,7 +344,7 @@ import Testing
 
   @Test(arguments: ["basepath", "__class__", ""])
   func externalKeys(_ key: String) throws {
-    try Self.withFolder { folder in
+    try Self.withFolder { (folder: String) throws in
       expectError(
         .format, "expected external data of location, offset, length or checksum, found '\(key)'",
         path: "tensor 't'"
@@ -356,7 +356,7 @@ import Testing
   }
 
   @Test func externalKeyTwice() throws {
-    try Self.withFolder { folder in
+    try Self.withFolder { (folder: String) throws in
       expectError(.format, "external data gives 'location' twice", path: "tensor 't'") {
         try Self.load(
           ONNX.tensor("t", [2], external: ["location": "w.bin", "location": "deep/w.bin"]),

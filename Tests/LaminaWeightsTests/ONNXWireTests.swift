@@ -112,7 +112,7 @@ import Testing
   }
 
   @Test func tenMillionEmptyNodes() {
-    let nodes = (0..<200_000).flatMap { _ in [UInt8(0x0A), 0x00] }
+    let nodes: [UInt8] = (0..<200_000).flatMap { _ in [UInt8(0x0A), 0x00] }
     var limits = Limits()
     limits.nodes = 100_000
     expectError(.limit, "expected at most 100000 of GraphProto.node") {

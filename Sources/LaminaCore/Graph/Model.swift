@@ -95,11 +95,18 @@ public struct Model: Sendable {
     Model(unchecked: graph, parameters, metadata, registry)
   }
 
-  /// Number of learned parameters: the elements of all tensors in the role `.weight`, each tensor once.
+  /// Number of learned parameters: the elements of all tensors in the role `.weight`, each tensor once. Where
+  /// shapes follow from input values, so that roles are not known, all tensors count.
   public func weightCount() throws -> Int {
     var seen: Set<String> = []
     var count = 0
-    for slot in try graph.parameterSlots(parameters: parameters) where slot.spec.role == .weight {
+    let slots: [ParameterSlot]
+    do {
+      slots = try graph.parameterSlots(parameters: parameters)
+    } catch let error as LaminaError where error.code == .shape {
+      return parameters.values.reduce(0) { $0 + $1.shape.count }
+    }
+    for slot in slots where slot.spec.role == .weight {
       if case .tensor(let key) = slot.binding, seen.insert(key).inserted {
         count += slot.spec.spec.shape.count
       }

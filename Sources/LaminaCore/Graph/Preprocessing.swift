@@ -11,8 +11,8 @@ public struct Preprocessing: Sendable, Hashable {
     case shorterSide(Int)
     /// Scale to exactly height × width, the aspect not kept.
     case exact(height: Int, width: Int)
-    /// Scale so that the picture covers height × width, then cut the middle (Keras'
-    /// `crop_to_aspect_ratio`).
+    /// Cut the middle of the aspect height : width, as large as it gets, then scale it to height × width
+    /// (Keras' `crop_to_aspect_ratio`).
     case cover(height: Int, width: Int)
   }
 

@@ -31,6 +31,8 @@ typedef struct li_options {
   bool strict;
   /// Most scans of a JPEG.
   int maximum_scans;
+  /// Most bytes for the coefficients of a JPEG.
+  long maximum_memory;
 } li_options;
 
 /// The text of an error, without the format's name; always terminated.
@@ -57,7 +59,8 @@ li_status li_png_header(const uint8_t *bytes, size_t count, li_options options, 
 li_status li_png_decode(const uint8_t *bytes, size_t count, li_options options, li_header header,
                         uint8_t *pixels, int *warnings, li_message *message);
 
-/// Versions of the picture libraries: of libjpeg as compiled against, of libpng and zlib as running.
+/// Versions of the picture libraries: of libjpeg as compiled against, of libpng and zlib as
+/// running.
 const char *li_jpeg_version(void);
 const char *li_png_version(void);
 const char *li_zlib_version(void);

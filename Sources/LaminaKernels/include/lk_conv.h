@@ -17,7 +17,12 @@ typedef struct lk_conv2d {
   size_t kernel_height, kernel_width, stride_height, stride_width, dilation_height, dilation_width;
   size_t pad_top, pad_left, groups;
   lk_activation activation;
+  /// Whether Winograd's algorithm may be used, whose rounding errors are about twice those of direct summation.
+  bool allow_winograd;
 } lk_conv2d;
+
+/// What runs: `gemm`, `depthwise` or `winograd43`.
+const char *lk_f32_conv2d_algorithm(const lk_conv2d *conv);
 
 /// Bytes of the packed weight.
 size_t lk_f32_conv2d_packed_bytes(const lk_conv2d *conv);

@@ -60,11 +60,11 @@ struct Convolution: Sendable, Hashable {
       output.shape.count, saturatingProduct(input.shape[1] / groups, window.taps))
   }
 
-  /// The kernel call for `input`.
-  func plan(for input: TensorSpec, activation: lk_activation = lk_activation()) throws
-    -> ConvolutionPlan
-  {
-    try ConvolutionPlan(self, input, activation)
+  /// The kernel call for `input`. Algorithms that transform the weight are for weights that stay.
+  func plan(
+    for input: TensorSpec, activation: lk_activation = lk_activation(), allowsWinograd: Bool = false
+  ) throws -> ConvolutionPlan {
+    try ConvolutionPlan(self, input, activation, allowsWinograd)
   }
 }
 
@@ -81,7 +81,8 @@ struct ConvolutionPlan: Sendable {
   private let padFront: Int
 
   fileprivate init(
-    _ convolution: Convolution, _ input: TensorSpec, _ activation: lk_activation
+    _ convolution: Convolution, _ input: TensorSpec, _ activation: lk_activation,
+    _ allowsWinograd: Bool
   ) throws {
     let window = convolution.window
     let extents = try window.spatialExtents(of: input)
@@ -100,7 +101,8 @@ struct ConvolutionPlan: Sendable {
       out_channels: convolution.outChannels, out_height: to[1], out_width: to[2],
       kernel_height: kernel[1], kernel_width: kernel[2], stride_height: strides[1],
       stride_width: strides[2], dilation_height: dilations[1], dilation_width: dilations[2],
-      pad_top: pads[1], pad_left: pads[2], groups: convolution.groups, activation: activation)
+      pad_top: pads[1], pad_left: pads[2], groups: convolution.groups, activation: activation,
+      allow_winograd: allowsWinograd)
   }
 
   private var isFlat: Bool { inDepth == 1 && outDepth == 1 && kernelDepth == 1 && padFront == 0 }
@@ -120,10 +122,10 @@ struct ConvolutionPlan: Sendable {
       + aligned(withUnsafePointer(to: call) { lk_f32_conv2d_scratch_bytes($0, Int32(threads)) })
   }
 
-  /// What runs: `gemm avx512`, `depthwise avx512`.
+  /// What runs: `gemm avx512`, `depthwise avx512`, `winograd43 avx512`.
   var summary: String {
-    let isDepthwise = call.groups == call.in_channels
-    return (isDepthwise ? "depthwise " : "gemm ") + String(cString: lk_isa_name(lk_active_isa()))
+    withUnsafePointer(to: call) { String(cString: lk_f32_conv2d_algorithm($0)) } + " "
+      + String(cString: lk_isa_name(lk_active_isa()))
   }
 
   func pack(_ weight: UnsafePointer<Float>, to packed: UnsafeMutableRawPointer) {
@@ -230,7 +232,7 @@ extension Convolution {
       return nil
     }
     return try PreparedConvolution(
-      try plan(for: input, activation: activation), weight: weight, hasBias: hasBias,
+      try plan(for: input, activation: activation, allowsWinograd: !context.isStrict), weight: weight, hasBias: hasBias,
       threads: context.threads)
   }
 }

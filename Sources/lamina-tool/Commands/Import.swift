@@ -68,8 +68,8 @@ private func importGraph(_ path: String, _ name: String?) throws -> Imported {
   }
   let bar = Progress("reading \(path.escapedForDisplay())")
   defer { bar.finish() }
-  let model = try ModelFile.load(path: path, registry: .standard)
-  return Imported(model: model, text: "\(model.graph.nodes.count) nodes", json: .null)
+  let (model, report) = try ONNXImporter.load(path: path, registry: .standard)
+  return Imported(model: model, text: report.text, json: report.json)
 }
 
 private func importWeights(_ path: String, _ name: String?, classes: Int?) throws -> Imported {

@@ -235,6 +235,8 @@ class Model:
             arrays.append(array)
             tensor.name = name.encode()
             tensor.type = _CODES[array.dtype]
+            if array.dtype == np.uint16 and types.get(name) == "uint16":
+                tensor.type = _TYPES.index("uint16") + 1
             tensor.rank = array.ndim
             tensor.shape[:array.ndim] = array.shape
             tensor.data = array.ctypes.data

@@ -30,7 +30,7 @@ class LaminaBackendRep(BackendRep):
         self._inputs = [v.name for v in proto.graph.input if v.name not in initializers]
         self._outputs = [(v.name, _declared_type(v)) for v in proto.graph.output]
         self._model = model
-        self._types = {value.name: value.dtype for value in model.inputs}
+        self._types = {value.name: numpy.dtype(value.type) for value in model.inputs}
 
     def run(self, inputs, **kwargs):
         """Runs the model on a sequence of arrays, a dict by name, or one array."""

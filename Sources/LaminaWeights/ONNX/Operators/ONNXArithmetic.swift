@@ -75,10 +75,22 @@ func convertPow(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader) 
   try converter.emit("lamina.pow", node, converter.binaryInputs(&node))
 }
 
+/// Without `fmod` the remainder has the divisor's sign; for floats, allowed since opset 28, that is
+/// a − ⌊a / b⌋·b.
 @Sendable
 func convertMod(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader) throws {
+  let isRemainder = try node.flag("fmod")
+  let (a, b) = (try node.input(0), try node.input(1))
+  if !isRemainder, try converter.spec(a)?.type == .float32 {
+    let base = "\(node.name).quotient"
+    let quotient = try converter.emit("lamina.div", node: base, [a, b])
+    let whole = try converter.emit(
+      "lamina.unary", node: base, [quotient], ["function": "floor"])
+    let multiple = try converter.emit("lamina.mul", node: base, [whole, b])
+    return try converter.emit("lamina.sub", node, [a, multiple])
+  }
   try converter.emit(
-    "lamina.mod", node, node.allInputs(), ["fmod": .bool(try node.flag("fmod"))])
+    "lamina.mod", node, [a, b], ["fmod": .bool(isRemainder)])
 }
 
 /// One sign of infinity alone is a comparison with it.
@@ -180,16 +192,20 @@ func convertPRelu(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader
 /// A mean over height and width that keeps its axes is the global average pool.
 func reduction(_ operation: String, axesInputSince: Int = 18) -> ONNXOperator {
   ONNXOperator(1...2) { converter, node in
-    let input = try node.input(0)
+    var input = try node.input(0)
+    let isBool = try converter.spec(input)?.type == .bool
+    if isBool {
+      input = try converter.emit("lamina.cast", node: "\(node.name).numbers", [input], ["to": "uint8"])
+    }
     let keepsAxes = try node.flag("keepdims", default: true)
     let axes = try converter.list("axes", input: 1, since: axesInputSince, of: &node)
     var attributes: Attributes = ["operation": .string(operation), "keep_dims": .bool(keepsAxes)]
     if node.opset >= axesInputSince, try node.flag("noop_with_empty_axes") {
       attributes["noop_with_empty_axes"] = true
     }
+    var inputs = [input]
     switch axes {
-    case .computed(let name):
-      return try converter.emit("lamina.reduce", node, [input, name], attributes)
+    case .computed(let name): inputs.append(name)
     case .known(let list) where !list.isEmpty:
       if operation == "mean", keepsAxes, let spec = try converter.spec(input), spec.shape.rank == 4,
         spec.type == .float32, Set(list.map { $0 < 0 ? $0 &+ 4 : $0 }) == [2, 3]
@@ -199,6 +215,10 @@ func reduction(_ operation: String, axesInputSince: Int = 18) -> ONNXOperator {
       attributes["axes"] = .ints(list)
     default: break
     }
-    try converter.emit("lamina.reduce", node, [input], attributes)
+    if isBool {
+      let result = try converter.emit("lamina.reduce", node: "\(node.name).result", inputs, attributes)
+      return try converter.emit("lamina.cast", node, [result], ["to": "bool"])
+    }
+    try converter.emit("lamina.reduce", node, inputs, attributes)
   }
 }

@@ -125,8 +125,8 @@ func convertGemm(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader)
   try converter.emit(
     "lamina.gemm", node, [input, weight] + (bias.map { [$0] } ?? []),
     [
-      "alpha": .float(Double(alpha)), "beta": .float(Double(beta)), "trans_a": .bool(transposesA),
-      "trans_b": .bool(transposesB),
+      "alpha": .float(Double(alpha)), "beta": .float(Double(beta)), "transpose_a": .bool(transposesA),
+      "transpose_b": .bool(transposesB),
     ])
 }
 

@@ -304,7 +304,8 @@ func convertDepthToSpace(_ converter: inout ONNXConverter, _ node: inout ONNXNod
 
 @Sendable
 func convertSpaceToDepth(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader) throws {
-  _ = try node.choice("mode", default: "DCR", ["DCR": "dcr"])
+  let mode = try node.choice("mode", default: "DCR", ["DCR": "dcr", "CRD": "crd"])
   try converter.emit(
-    "lamina.space_to_depth", node, [node.input(0)], ["block_size": .int(try node.int("blocksize"))])
+    "lamina.space_to_depth", node, [node.input(0)],
+    ["block_size": .int(try node.int("blocksize")), "mode": .string(mode)])
 }

@@ -23,6 +23,7 @@ private func readWindow(
   return attributes
 }
 
+/// Bytes are compared as the floats they are exactly.
 @Sendable
 func convertMaxPool(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader) throws {
   var attributes = try readWindow(converter, &node, ceilSince: 10, dilationsSince: 10)
@@ -32,8 +33,16 @@ func convertMaxPool(_ converter: inout ONNXConverter, _ node: inout ONNXNodeRead
     attributes["return_indices"] = true
     attributes["storage_order"] = .int(order)
   }
+  let input = try node.input(0)
+  if let type = try converter.spec(input)?.type, type == .int8 || type == .uint8, !hasIndices {
+    let floats = try converter.emit(
+      "lamina.cast", node: "\(node.name).floats", [input], ["to": "float32"])
+    let result = try converter.emit(
+      "lamina.max_pool", node: "\(node.name).result", [floats], attributes)
+    return try converter.emit("lamina.cast", node, [result], ["to": .string(type.rawValue)])
+  }
   try converter.emit(
-    "lamina.max_pool", node, [node.input(0)], attributes, outputs: hasIndices ? 2 : 1)
+    "lamina.max_pool", node, [input], attributes, outputs: hasIndices ? 2 : 1)
 }
 
 @Sendable

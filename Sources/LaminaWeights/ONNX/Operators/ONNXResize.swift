@@ -36,15 +36,8 @@ func convertResize(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReade
         ["stretch": "stretch", "not_larger": "not_larger", "not_smaller": "not_smaller"]))
     if let axes = try node.ints("axes") { attributes["axes"] = .ints(axes) }
   }
-  var inputs = [try node.input(0)]
-  if coordinates == "tf_crop_and_resize" {
-    guard let roi = try converter.floats(node.input(1)) else {
-      throw LaminaError(.unsupported, "a region of interest computed at run time")
-    }
-    attributes["roi"] = .floats(roi)
-  }
-  try resizeTarget(&converter, node, scales: 2, sizes: 3, &inputs, &attributes)
-  try converter.emit("lamina.resize", node, inputs, attributes)
+  let roi = coordinates == "tf_crop_and_resize" ? try node.input(1) : nil
+  try emitResize(&converter, node, attributes, roi: roi, node.optionalInput(2), node.optionalInput(3))
 }
 
 @Sendable
@@ -71,35 +64,29 @@ func convertUpsample(_ converter: inout ONNXConverter, _ node: inout ONNXNodeRea
 private func emitUpsample(
   _ converter: inout ONNXConverter, _ node: ONNXNodeReader, mode: String, scales: String
 ) throws {
-  var attributes: Attributes = [
-    "mode": .string(mode), "coordinates": "asymmetric", "nearest_mode": "floor",
-  ]
-  var inputs = [try node.input(0)]
-  if let known = try converter.floats(scales) {
-    attributes["scales"] = .floats(known)
-  } else {
-    inputs.append(scales)
-  }
-  try converter.emit("lamina.resize", node, inputs, attributes)
+  try emitResize(
+    &converter, node,
+    ["mode": .string(mode), "coordinates": "asymmetric", "nearest_mode": "floor"], roi: nil, scales, nil)
 }
 
-/// Scales or sizes, as an attribute where they are known. An empty tensor counts as left out.
-private func resizeTarget(
-  _ converter: inout ONNXConverter, _ node: ONNXNodeReader, scales: Int, sizes: Int,
-  _ inputs: inout [String], _ attributes: inout Attributes
+/// Region, scales and sizes as attributes where all are known. An empty tensor counts as left out.
+private func emitResize(
+  _ converter: inout ONNXConverter, _ node: ONNXNodeReader, _ attributes: Attributes, roi: String?,
+  _ scales: String?, _ sizes: String?
 ) throws {
-  if let name = node.optionalInput(sizes), try converter.spec(name)?.shape.count != 0 {
-    if let known = try converter.ints(name) {
-      attributes["sizes"] = .ints(known)
-    } else {
-      inputs.append(name)
+  let given = try [roi, scales, sizes].map { name in
+    try name.flatMap { try converter.spec($0)?.shape.count == 0 ? nil : $0 }
+  }
+  if given.allSatisfy({ $0.map(converter.isConstant) ?? true }) {
+    var attributes = attributes
+    if let roi = given[0] { attributes["roi"] = try converter.floats(roi).map(AttributeValue.floats) }
+    if let scales = given[1] {
+      attributes["scales"] = try converter.floats(scales).map(AttributeValue.floats)
     }
-    return
+    if let sizes = given[2] { attributes["sizes"] = try converter.ints(sizes).map(AttributeValue.ints) }
+    return try converter.emit("lamina.resize", node, [node.input(0)], attributes)
   }
-  let name = try node.input(scales)
-  if let known = try converter.floats(name) {
-    attributes["scales"] = .floats(known)
-  } else {
-    inputs.append(name)
-  }
+  let nothing = converter.literal(try Tensor([0], [Float]()), "\(node.name).none")
+  try converter.emit(
+    "lamina.resize", node, [node.input(0)] + given.map { $0 ?? nothing }, attributes)
 }

@@ -9,12 +9,13 @@ import LaminaCore
 #endif
 
 extension Image {
-  /// The picture resized to `width` by `height`, equal to Pillow's `Image.resize` in every bit.
+  /// The picture resized to `width` by `height`, equal to the `Image.resize` of Pillow before 13 in every bit.
   ///
   /// `out[x] = Σᵢ in[i] · f((i + ½ − c) / s) / Σᵢ f((i + ½ − c) / s)` with `c = (x + ½) · scale`,
   /// `scale = in / out` and `s = max(scale, 1)`, first along rows, then along columns, each pass with weights
-  /// of 22 fractional bits and rounded to 8 bits. Without `antialias` `s = 1`: the filter does not widen in a
-  /// reduction, as in OpenCV and TensorFlow.
+  /// of 22 fractional bits and rounded to 8 bits. (Pillow 13 begins with the columns where the height shrinks
+  /// much more than the width, and differs there.) Without `antialias` `s = 1`: the filter does not widen in
+  /// a reduction, as in OpenCV and TensorFlow.
   ///
   /// - Throws: `argument` when a side is smaller than 1, `limit` when the result is larger than `Limits`
   ///   allow.
