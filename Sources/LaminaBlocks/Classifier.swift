@@ -1,8 +1,8 @@
 import LaminaCore
 
 extension GraphBuilder {
-  /// dense(dropout(flatten(globalAveragePool(x)))), `[N, C, H, W]` → `[N, classes]`: the logits. A rate of 0
-  /// adds no dropout.
+  /// dense(dropout(flatten(globalAveragePool(x)))), `[N, C, H, W]` → `[N, classes]`: the logits. A
+  /// rate of 0 adds no dropout.
   public mutating func poolingClassifier(
     _ name: String, _ x: ValueID, classes: Int, dropout: Double = 0
   ) throws -> ValueID {

@@ -1,9 +1,9 @@
 import LaminaCore
 
 extension GraphBuilder {
-  /// Inverted residual (MBConv without squeeze-and-excitation): 1×1 to `expansion`·`inputChannels`, depthwise
-  /// `kernel`×`kernel`, 1×1 to `channels` without activation; x is added where shapes are equal. An expansion
-  /// of 1 has no first convolution.
+  /// Inverted residual (MBConv without squeeze-and-excitation): 1×1 to `expansion`·`inputChannels`,
+  /// depthwise `kernel`×`kernel`, 1×1 to `channels` without activation; x is added where shapes are
+  /// equal. An expansion of 1 has no first convolution.
   ///
   /// Sandler et al. 2018, MobileNetV2: Inverted Residuals and Linear Bottlenecks, arXiv:1801.04381.
   public mutating func invertedResidual(

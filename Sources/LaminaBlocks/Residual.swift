@@ -5,8 +5,8 @@ import LaminaCore
 public enum ResidualShortcut: Sendable, Hashable {
   /// The input itself: shapes are equal.
   case identity
-  /// Option A: every `stride`-th row and column, and zeros for the channels that are new, half of them
-  /// before and half behind.
+  /// Option A: every `stride`-th row and column, and zeros for the channels that are new, half of
+  /// them before and half behind.
   case padding(newChannels: Int)
   /// Option B: a strided 1×1 convolution and a batch normalisation.
   case projection
@@ -21,8 +21,8 @@ public enum BottleneckStride: Sendable, Hashable {
 }
 
 extension GraphBuilder {
-  /// relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)) with two 3×3 convolutions; names as torchvision's
-  /// `BasicBlock` in the scope `name`.
+  /// relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)) with two 3×3 convolutions; names as
+  /// torchvision's `BasicBlock` in the scope `name`.
   public mutating func basicBlock(
     _ name: String, _ x: ValueID, channels: Int, stride: Int = 1, shortcut: ResidualShortcut
   ) throws -> ValueID {
@@ -37,8 +37,8 @@ extension GraphBuilder {
     }
   }
 
-  /// relu(bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))) + shortcut(x)): 1×1 to `width` channels, 3×3,
-  /// 1×1 to 4·`width`; names as torchvision's `Bottleneck` in the scope `name`.
+  /// relu(bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))) + shortcut(x)): 1×1 to `width`
+  /// channels, 3×3, 1×1 to 4·`width`; names as torchvision's `Bottleneck` in the scope `name`.
   public mutating func bottleneckBlock(
     _ name: String, _ x: ValueID, width: Int, stride: Int = 1,
     strideAt: BottleneckStride = .spatial, shortcut: ResidualShortcut

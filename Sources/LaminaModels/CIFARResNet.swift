@@ -1,6 +1,6 @@
-// He, Zhang, Ren, Sun 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385, section 4.2:
-// 6n + 2 layers of 3×3 convolutions on 32×32 pictures, three stages of 16, 32 and 64 channels, shortcuts
-// without parameters (option A).
+// He, Zhang, Ren, Sun 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385, section
+// 4.2: 6n + 2 layers of 3×3 convolutions on 32×32 pictures, three stages of 16, 32 and 64 channels,
+// shortcuts without parameters (option A).
 
 import LaminaBlocks
 import LaminaCore

@@ -1,6 +1,6 @@
-// Tan, Le 2019, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, arXiv:1905.11946,
-// table 1, in the Lite form of the TPU repository: no squeeze-and-excitation, ReLU6 for swish, and stem, head
-// and the repeats of the first and last stage not scaled.
+// Tan, Le 2019, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks,
+// arXiv:1905.11946, table 1, in the Lite form of the TPU repository: no squeeze-and-excitation,
+// ReLU6 for swish, and stem, head and the repeats of the first and last stage not scaled.
 
 import LaminaBlocks
 import LaminaCore

@@ -2,8 +2,8 @@ import LaminaCore
 
 /// Reads lists of class names.
 public enum LabelFile {
-  /// The class names of a text: one a line, or `n01440764 tench, Tinca tinca` with the WordNet id taken off.
-  /// Empty lines at the end are left out.
+  /// The class names of a text: one a line, or `n01440764 tench, Tinca tinca` with the WordNet id
+  /// taken off. Empty lines at the end are left out.
   ///
   /// - Throws: `format` when the bytes are not UTF-8, a line is empty, or there is none.
   public static func labels(bytes: [UInt8], path: String = "labels") throws -> [String] {

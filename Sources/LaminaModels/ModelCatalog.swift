@@ -20,8 +20,8 @@ public struct CatalogEntry: Sendable {
   public let defaultClassCount: Int
   /// Whose weights fit.
   public let weights: String
-  /// From names of tensors in such files to names in the model, in order; `*` stands for any characters and
-  /// `{}` for one component between dots.
+  /// From names of tensors in such files to names in the model, in order; `*` stands for any
+  /// characters and `{}` for one component between dots.
   public let renames: [(pattern: String, replacement: String)]
   /// Names of the default classes, in the order of the output.
   public let labels: [String]
@@ -47,10 +47,11 @@ public struct CatalogEntry: Sendable {
     self.body = body
   }
 
-  /// The graph from `input`, `[batch, channels, height, width]`, to `output`, logits `[batch, classes]`.
+  /// The graph from `input`, `[batch, channels, height, width]`, to `output`, logits `[batch,
+  /// classes]`.
   ///
-  /// - Throws: `argument` for a number of classes outside 1...1000000, `notFound` when `registry` lacks a
-  ///   kind.
+  /// - Throws: `argument` for a number of classes outside 1...1000000, `notFound` when `registry`
+  ///   lacks a kind.
   public func makeGraph(registry: LayerRegistry, classes: Int? = nil) throws -> Graph {
     let classes = classes ?? defaultClassCount
     guard (1...1_000_000).contains(classes) else {
@@ -71,8 +72,8 @@ public struct CatalogEntry: Sendable {
     return builder.graph
   }
 
-  /// The model with freshly initialised parameters and the entry's preprocessing; with the default number
-  /// of classes it carries their names.
+  /// The model with freshly initialised parameters and the entry's preprocessing; with the default
+  /// number of classes it carries their names.
   ///
   /// - Throws: as `makeGraph`; `limit` when there is no memory.
   public func makeModel(registry: LayerRegistry, classes: Int? = nil, seed: UInt64 = 0) throws

@@ -1,5 +1,5 @@
-// He, Zhang, Ren, Sun 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385, table 1,
-// with the stride on the 3×3 convolution of a bottleneck (v1.5), as torchvision has it.
+// He, Zhang, Ren, Sun 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385, table
+// 1, with the stride on the 3×3 convolution of a bottleneck (v1.5), as torchvision has it.
 
 import LaminaBlocks
 import LaminaCore

@@ -1,6 +1,6 @@
-// LeCun, Bottou, Bengio, Haffner 1998, Gradient-Based Learning Applied to Document Recognition, Proc. IEEE
-// 86(11), with ReLU, max pooling and a dense output in place of tanh, trained subsampling and the Gaussian
-// one; and the small network for MNIST that burn's examples use.
+// LeCun, Bottou, Bengio, Haffner 1998, Gradient-Based Learning Applied to Document Recognition,
+// Proc. IEEE 86(11), with ReLU, max pooling and a dense output in place of tanh, trained
+// subsampling and the Gaussian one; and the small network for MNIST that burn's examples use.
 
 import LaminaBlocks
 import LaminaCore

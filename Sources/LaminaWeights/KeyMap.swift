@@ -2,9 +2,9 @@ import LaminaCore
 
 /// How the names and shapes of a weight file become those of a model.
 ///
-/// Names: the ignored ones are dropped, a common prefix `module.` or `model.` is taken off where the model
-/// has none, then the rules apply in order, each to the result of the one before. Tensors: the first
-/// transform whose pattern matches the name in the file is applied.
+/// Names: the ignored ones are dropped, a common prefix `module.` or `model.` is taken off where
+/// the model has none, then the rules apply in order, each to the result of the one before.
+/// Tensors: the first transform whose pattern matches the name in the file is applied.
 public struct KeyMap: Sendable, Hashable {
   /// One step of renaming.
   public enum Rule: Sendable, Hashable {
@@ -30,8 +30,8 @@ public struct KeyMap: Sendable, Hashable {
     case transpose([Int])
     /// The same elements under another shape; one extent may be −1.
     case reshape([Int])
-    /// Columns of a dense weight `[out, height·width·channels]` from the order height, width, channels to
-    /// channels, height, width.
+    /// Columns of a dense weight `[out, height·width·channels]` from the order height, width,
+    /// channels to channels, height, width.
     case permuteAfterFlatten(channels: Int, height: Int, width: Int)
     /// The model's shape, where the two differ only in trailing axes of extent 1: `[out, in]` and
     /// `[out, in, 1, 1]`.
@@ -61,7 +61,8 @@ public struct KeyMap: Sendable, Hashable {
   /// Whether a common prefix is taken off.
   public var detectsPrefix: Bool
 
-  /// A map; by default names stay as they are, up to a common prefix, and counters of batches are ignored.
+  /// A map; by default names stay as they are, up to a common prefix, and counters of batches are
+  /// ignored.
   public init(
     rules: [Rule] = [], ignored: [KeyPattern] = ["*num_batches_tracked"], changes: [Change] = [],
     detectsPrefix: Bool = true
@@ -75,8 +76,8 @@ public struct KeyMap: Sendable, Hashable {
   /// Prefixes that wrappers put in front of every name.
   static let wrapperPrefixes = ["module.", "model."]
 
-  /// The prefix that all `keys` share and that stands before no name of the model: `module.`, `model.`, or
-  /// both in a row.
+  /// The prefix that all `keys` share and that stands before no name of the model: `module.`,
+  /// `model.`, or both in a row.
   func commonPrefix(of keys: [String], modelKeys: Set<String>) -> String {
     guard detectsPrefix, !keys.isEmpty else { return "" }
     var prefix = ""

@@ -1,7 +1,7 @@
 /// A pattern over tensor names: `*` stands for any characters, `{}` for one component between dots.
 ///
-/// `layer*.{}.bn1.*` matches `layer1.0.bn1.weight`. In a replacement the n-th `*` and the n-th `{}` stand
-/// for what the n-th `*` and the n-th `{}` of the pattern matched.
+/// `layer*.{}.bn1.*` matches `layer1.0.bn1.weight`. In a replacement the n-th `*` and the n-th `{}`
+/// stand for what the n-th `*` and the n-th `{}` of the pattern matched.
 public struct KeyPattern: Sendable, Hashable, ExpressibleByStringLiteral, CustomStringConvertible {
   /// The pattern's text.
   public let text: String
@@ -79,8 +79,8 @@ public struct KeyPattern: Sendable, Hashable, ExpressibleByStringLiteral, Custom
 
   /// What the wildcards match, each as little as possible, the first ones first.
   ///
-  /// `reachable[t]` holds the positions from which tokens `t...` match the rest: time and memory are those
-  /// of tokens × bytes, whatever the pattern.
+  /// `reachable[t]` holds the positions from which tokens `t...` match the rest: time and memory
+  /// are those of tokens × bytes, whatever the pattern.
   private func captures(in key: [UInt8]) -> Captures? {
     var reachable = [[Bool]](
       repeating: [Bool](repeating: false, count: key.count + 1), count: tokens.count + 1)

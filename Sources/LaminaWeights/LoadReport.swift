@@ -37,7 +37,8 @@ public struct LoadReport: Sendable, Hashable {
   /// Parameters that keep their initial values because the caller said so, sorted.
   public var reinitialised: [String] = []
 
-  /// Whether every parameter was loaded or reinitialised on purpose, and every tensor used or ignored.
+  /// Whether every parameter was loaded or reinitialised on purpose, and every tensor used or
+  /// ignored.
   public var isComplete: Bool { missing.isEmpty && unused.isEmpty && mismatched.isEmpty }
 
   /// `62 loaded, 2 missing, 2 unused, 0 mismatched, 20 ignored, 0 reinitialised`.

@@ -4,8 +4,8 @@ import LaminaCore
 public struct LoadOptions: Sendable, Hashable {
   /// Whether a missing, unused or mismatched tensor is an error. Otherwise it is only reported.
   public var isStrict = true
-  /// Parameters that keep their present values, such as a new head: `fc.*`. Tensors of the file under these
-  /// names are ignored.
+  /// Parameters that keep their present values, such as a new head: `fc.*`. Tensors of the file
+  /// under these names are ignored.
   public var reinitialise: [KeyPattern] = []
   /// Bounds on memory.
   public var limits = Limits()
@@ -23,9 +23,10 @@ extension Model {
   ///
   /// `float16`, `bfloat16` and `float64` become `float32` where the parameter is `float32`.
   ///
-  /// - Throws: `weights` listing every problem when the file does not fit: in strict mode every missing,
-  ///   unused and mismatched tensor; in any mode when no tensor fits, when two tensors claim one parameter,
-  ///   or when a pattern of `reinitialise` names no parameter. Also what `source` throws.
+  /// - Throws: `weights` listing every problem when the file does not fit: in strict mode every
+  ///   missing, unused and mismatched tensor; in any mode when no tensor fits, when two tensors
+  ///   claim one parameter, or when a pattern of `reinitialise` names no parameter. Also what
+  ///   `source` throws.
   public func loadingWeights(
     from source: any TensorSource, keyMap: KeyMap = KeyMap(), options: LoadOptions = LoadOptions()
   ) throws -> (model: Model, report: LoadReport) {

@@ -19,8 +19,9 @@ public enum ModelFile {
 
   /// Loads a Lamina model file or an ONNX model; the content decides, not the name.
   ///
-  /// - Throws: `format` when the bytes are neither or broken, `unsupported` for files that hold weights
-  ///   only, saying how to use them, `graph`, `weights`, `notFound` for unknown layers or no such file, `io`.
+  /// - Throws: `format` when the bytes are neither or broken, `unsupported` for files that hold
+  ///   weights only, saying how to use them, `graph`, `weights`, `notFound` for unknown layers or
+  ///   no such file, `io`.
   public static func load(
     path: String, registry: LayerRegistry, limits: Limits = Limits()
   ) throws -> Model {
@@ -59,7 +60,8 @@ public enum ModelFile {
       ).model
     case .unknown:
       throw LaminaError(
-        .unsupported, "expected a Lamina model file or an ONNX model, found another format", path: source.name)
+        .unsupported, "expected a Lamina model file or an ONNX model, found another format",
+        path: source.name)
     }
   }
 

@@ -2,9 +2,10 @@ import LaminaCore
 
 /// A safetensors file: `[header length: UInt64][header: JSON][data]`, little-endian.
 ///
-/// The header maps names to `{"dtype", "shape", "data_offsets": [begin, end]}` and may hold `__metadata__`,
-/// strings by string. The ranges must cover the data without hole or overlap. Two liberties of the reference
-/// reader are kept: whitespace before the header's `{` and behind its `}`.
+/// The header maps names to `{"dtype", "shape", "data_offsets": [begin, end]}` and may hold
+/// `__metadata__`, strings by string. The ranges must cover the data without hole or overlap. Two
+/// liberties of the reference reader are kept: whitespace before the header's `{` and behind its
+/// `}`.
 ///
 /// Source: the format's description and reference reader, github.com/huggingface/safetensors.
 public struct SafeTensors: TensorSource {
@@ -31,8 +32,8 @@ public struct SafeTensors: TensorSource {
 
   /// Reads the header.
   ///
-  /// - Throws: `format` with the offset or the tensor's name for every breach of the format, `limit` for
-  ///   too large a header or too many tensors, `io`.
+  /// - Throws: `format` with the offset or the tensor's name for every breach of the format,
+  ///   `limit` for too large a header or too many tensors, `io`.
   public init(_ source: ByteSource, limits: Limits = Limits()) throws {
     self.source = source
     let size = source.byteCount
@@ -56,6 +57,7 @@ public struct SafeTensors: TensorSource {
       first == UInt8(ascii: "{")
     else { throw source.failure("expected a header that starts with '{'", at: 8) }
 
+    try SafeTensors.checkCounts(header, source: source, limits: limits)
     // Objects of arrays of numbers: nothing in a header is nested deeper.
     var headerLimits = limits
     headerLimits.jsonDepth = min(limits.jsonDepth, 3)
@@ -99,6 +101,49 @@ public struct SafeTensors: TensorSource {
       return entry
     }
   }
+
+  /// Bounds what parsing the header will allocate: a value of two bytes becomes one of many in
+  /// memory.
+  private static func checkCounts(_ header: [UInt8], source: ByteSource, limits: Limits) throws {
+    // Commas so far in each container that is open; deeper ones are refused by the parser.
+    let most = [limits.tensorsPerFile, maximumMetadataCount, maximumArrayCount]
+    var commas: [Int] = []
+    var isText = false
+    var isEscaped = false
+    for (position, byte) in header.enumerated() {
+      if isText {
+        if isEscaped {
+          isEscaped = false
+        } else if byte == UInt8(ascii: "\\") {
+          isEscaped = true
+        } else if byte == UInt8(ascii: "\"") {
+          isText = false
+        }
+        continue
+      }
+      switch byte {
+      case UInt8(ascii: "\""): isText = true
+      case UInt8(ascii: "{"), UInt8(ascii: "["):
+        guard commas.count < most.count else { return }
+        commas.append(0)
+      case UInt8(ascii: "}"), UInt8(ascii: "]"): _ = commas.popLast()
+      case UInt8(ascii: ","):
+        guard let level = commas.indices.last else { return }
+        commas[level] += 1
+        guard commas[level] <= most[level] else {
+          throw LaminaError(
+            .limit, "expected at most \(most[level]) values, found more",
+            path: "\(source.name) @ \(8 + position)")
+        }
+      default: break
+      }
+    }
+  }
+
+  /// Most texts in the metadata.
+  static let maximumMetadataCount = 65_536
+  /// Most numbers in one array; ranks beyond those of a `Shape` are refused with a better message.
+  static let maximumArrayCount = 64
 
   static func isWhitespace(_ byte: UInt8) -> Bool {
     byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09
@@ -164,7 +209,8 @@ public struct SafeTensors: TensorSource {
     }
   }
 
-  /// Bits of one element by name. Types without an `ElementType` are known so that they are refused by name.
+  /// Bits of one element by name. Types without an `ElementType` are known so that they are refused
+  /// by name.
   private static let bitCounts = [
     "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64, "I64": 64,
     "F16": 16, "BF16": 16, "F32": 32, "F64": 64,

@@ -1,10 +1,12 @@
 import LaminaCore
 
 extension SafeTensors {
-  /// Writes tensors as safetensors: names sorted within descending element size, the header padded with
-  /// spaces to a multiple of 8 bytes, equal input giving equal bytes. The file appears whole or not at all.
+  /// Writes tensors as safetensors: names sorted within descending element size, the header padded
+  /// with spaces to a multiple of 8 bytes, equal input giving equal bytes. The file appears whole
+  /// or not at all.
   ///
-  /// - Throws: `argument` for a tensor named `__metadata__` or too large a header, `io`, `notFound`.
+  /// - Throws: `argument` for a tensor named `__metadata__` or too large a header, `io`,
+  ///   `notFound`.
   public static func write(
     _ tensors: [String: Tensor], metadata: [(key: String, value: String)] = [], to path: String
   ) throws {

@@ -1,18 +1,19 @@
 import LaminaCore
 
-/// Named tensors of a weight file. Opening reads the names, shapes and types; the elements are read when
-/// they are asked for.
+/// Named tensors of a weight file. Opening reads the names, shapes and types; the elements are read
+/// when they are asked for.
 public protocol TensorSource: Sendable {
   /// The names, in the order of the file.
   var keys: [String] { get }
-  /// What the file is and says about itself, for messages and reports: `resnet20.th (PyTorch, legacy)`.
+  /// What the file is and says about itself, for messages and reports: `resnet20.th (PyTorch,
+  /// legacy)`.
   var provenance: String { get }
   /// Shape and element type of a tensor.
   ///
   /// - Throws: `notFound` with the nearest name; `unsupported` for a type that Lamina has not.
   func spec(_ key: String) throws -> TensorSpec
-  /// Writes the elements, row-major and in the machine's byte order, into exactly `spec(key).byteCount`
-  /// bytes.
+  /// Writes the elements, row-major and in the machine's byte order, into exactly
+  /// `spec(key).byteCount` bytes.
   ///
   /// - Throws: as `spec`; `format` when the file is broken or shrank; `io`.
   func read(_ key: String, into target: UnsafeMutableRawBufferPointer) throws
@@ -66,8 +67,8 @@ enum WeightFormat {
 
 /// Opens a weight file of any format that Lamina reads; the content decides, not the name.
 ///
-/// - Throws: `format` when the bytes are no weight file or a broken one, `unsupported` for formats that are
-///   known by name only, `io`, `notFound`, `limit`.
+/// - Throws: `format` when the bytes are no weight file or a broken one, `unsupported` for formats
+///   that are known by name only, `io`, `notFound`, `limit`.
 public func openTensorSource(path: String, limits: Limits = Limits()) throws -> any TensorSource {
   try openTensorSource(ByteSource(path: path, limits: limits), limits: limits)
 }

@@ -24,7 +24,7 @@ struct ArchitectureTests {
       "LaminaBlocks", "LaminaCore", "LaminaImages", "LaminaLayers", "LaminaModels", "LaminaPlugins",
       "LaminaTraining", "LaminaWeights",
     ],
-    "lamina-tool": ["Foundation", "Lamina"],
+    "lamina-tool": ["Dispatch", "Foundation", "Lamina"],
   ]
   private static let systemLibraries: Set<String> = ["Darwin", "Glibc", "Musl", "Synchronization"]
   private static let systemTargets: Set<String> = ["CJPEG", "CPNG", "CZlib"]
@@ -44,7 +44,7 @@ struct ArchitectureTests {
       lines.enumerated().compactMap { index, line -> (number: Int, text: String)? in
         if line.contains("// SAFE:") { return nil }
         let bare = line.replacing(#/"(?:\\.|[^"\\])*"/#, with: "\"\"").replacing(#/\/\/.*/#, with: "")
-        return (index + 1, bare)
+        return (index + 1, String(bare))
       }
     }
   }

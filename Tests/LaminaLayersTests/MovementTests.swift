@@ -166,7 +166,7 @@ struct MovementTests {
       Concat.self, "expected shapes that differ on axis 0 only, found [2, 3] and [2]",
       ["axis": 0], [[2, 3], [2]])
     expect(
-      Concat.self, "expected inputs of one type, found float32 and int64", ["axis": 0],
+      Concat.self, "expected elements of one type, found float32 and int64", ["axis": 0],
       [[2], TestInput([2], .int64)])
     expect(
       Concat.self, "expected attribute 'axis' (an integer), found none", [:], [[2]], code: .graph)
@@ -454,7 +454,7 @@ struct MovementTests {
     }
     expect(Where.self, "expected a bool condition, found float32", [:], [[2], [2], [2]])
     expect(
-      Where.self, "expected inputs of one type, found float32 and int64", [:],
+      Where.self, "expected elements of one type, found float32 and int64", [:],
       [TestInput([2], .bool), [2], TestInput([2], .int64)])
     expect(
       Where.self, "expected shapes that broadcast, found [2] and [3]", [:],
@@ -618,7 +618,7 @@ struct MovementTests {
     let random = CounterRandom(seed: 5)
     var values: [Double] = [
       0, -0.0, 1, 65_504, 65_519.99, 65_520, -65_520, 0x1p-24, 0x1p-25, 0x1.8p-25, 0x1p-26, 0x1p-14,
-      0x1.ffcp-15, 0x1.ffep-15, .infinity, -.infinity, 1e300, 5e-324, 2049, 2051,
+      0x1.ffcp-15, 0x1.ffep-15, .infinity, -.infinity, 1e300, 0x1p-1074, 2049, 2051,
     ]
     for n in 0..<20_000 {
       let word = random.bits(UInt64(n))

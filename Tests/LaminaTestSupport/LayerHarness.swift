@@ -402,6 +402,8 @@ private struct CaseRun {
   private static let defaultInstructionSet = String(cString: lk_isa_name(lk_active_isa()))
 
   private func onEveryInstructionSet(_ body: (String) throws -> Void) rethrows {
+    // Known before an instruction set is chosen for this thread.
+    _ = Self.defaultInstructionSet
     defer { lk_set_thread_isa(-1) }
     for number in 0..<Int32(LK_ISA_COUNT) {
       let isa = lk_isa(rawValue: UInt32(number))

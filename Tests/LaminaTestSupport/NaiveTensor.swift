@@ -138,6 +138,8 @@ extension Tensor {
     seed: UInt64 = 0
   ) throws {
     let random = CounterRandom(seed: seed, name: "test")
+    let isUnsigned = [.uint8, .uint16, .uint32, .uint64].contains(type)
+    let range = isUnsigned ? max(0, range.lowerBound)...max(0, range.upperBound) : range
     let values = (0..<shape.count).map { index -> Double in
       let unit = Double(random.uniform(UInt64(index)))
       switch type {

@@ -64,7 +64,7 @@ struct Broadcast: Sendable {
 
 extension Shape {
   /// How far one step along each axis of `result` goes in this shape: 0 where it repeats.
-  fileprivate func strides(broadcastTo result: Shape) -> [Int] {
+  func strides(broadcastTo result: Shape) -> [Int] {
     let (missing, own) = (result.rank - rank, strides)
     return (0..<result.rank).map {
       $0 < missing || self[$0 - missing] == 1 ? 0 : own[$0 - missing]

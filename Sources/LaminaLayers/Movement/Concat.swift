@@ -15,12 +15,9 @@ package struct Concat: MovementLayer {
   package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     let first = inputs[0]
     let axis = try first.shape.axis(axis)
+    _ = try inputs.commonType()
     var extent = 0
     for input in inputs {
-      guard input.type == first.type else {
-        throw LaminaError(
-          .shape, "expected inputs of one type, found \(first.type.rawValue) and \(input.type.rawValue)")
-      }
       let others = input.shape.dimensions.indices.filter { $0 != axis }
       guard input.shape.rank == first.shape.rank,
         others.allSatisfy({ input.shape[$0] == first.shape[$0] })

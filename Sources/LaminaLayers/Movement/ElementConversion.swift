@@ -43,20 +43,7 @@ extension Double: CastElement {
 protocol IntegerCastElement: CastElement, FixedWidthInteger {}
 
 extension IntegerCastElement {
-  /// The number cut towards zero, the nearest end of the range beyond it, and 0 for NaN.
-  @inline(__always)
-  init(cast number: Double) {
-    if number.isNaN {
-      self = 0
-    } else if number <= Double(Self.min) {
-      self = .min
-    } else if number >= Double(Self.max) {
-      self = .max
-    } else {
-      self = Self(number)
-    }
-  }
-
+  @inline(__always) init(cast number: Double) { self.init(saturating: number) }
   @inline(__always) init(cast number: Int64) { self.init(truncatingIfNeeded: number) }
   @inline(__always) init(cast number: UInt64) { self.init(truncatingIfNeeded: number) }
 }

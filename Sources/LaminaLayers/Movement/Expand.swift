@@ -22,18 +22,8 @@ package struct Expand: MovementLayer {
     return StridedCopies([
       StridedCopy(
         type: output.type, extents: output.shape.dimensions,
-        sourceStrides: inputs[0].shape.strides(stretchedTo: output.shape),
+        sourceStrides: inputs[0].shape.strides(broadcastTo: output.shape),
         targetStrides: output.shape.strides)
     ])
-  }
-}
-
-extension Shape {
-  /// Row-major strides by the axes of a shape that this one broadcasts to: 0 where it stretches.
-  func strides(stretchedTo target: Shape) -> [Int] {
-    let (missing, own) = (target.rank - rank, strides)
-    return (0..<target.rank).map { axis in
-      axis < missing || self[axis - missing] == 1 ? 0 : own[axis - missing]
-    }
   }
 }

@@ -15,11 +15,7 @@ package struct Where: Layer {
     guard inputs[0].type == .bool else {
       throw LaminaError(.shape, "expected a bool condition, found \(inputs[0].type.rawValue)")
     }
-    guard inputs[1].type == inputs[2].type else {
-      throw LaminaError(
-        .shape,
-        "expected inputs of one type, found \(inputs[1].type.rawValue) and \(inputs[2].type.rawValue)")
-    }
+    _ = try inputs.dropFirst().commonType()
     let shape = try inputs[0].shape.broadcast(with: inputs[1].shape).broadcast(with: inputs[2].shape)
     return [TensorSpec(shape, inputs[1].type)]
   }
@@ -39,7 +35,7 @@ package struct Where: Layer {
     guard shape.count > 0 else { return }
     let rowLength = shape.dimensions.last ?? 1
     let outer = shape.dimensions.dropLast()
-    let strides = call.inputs.map { $0.shape.strides(stretchedTo: shape) }
+    let strides = call.inputs.map { $0.shape.strides(broadcastTo: shape) }
     let steps = strides.map { $0.last ?? 0 }
     nonisolated(unsafe) let condition = call.inputs[0].baseAddress.assumingMemoryBound(to: UInt8.self)
     nonisolated(unsafe) let a = call.inputs[1].baseAddress.assumingMemoryBound(to: T.self)

@@ -1,7 +1,7 @@
 import LaminaCore
 
-/// A value that a pickle may build. Containers and texts are indices into the machine's arenas, so that a
-/// value is flat, may be shared or contain itself, and is freed without recursion.
+/// A value that a pickle may build. Containers and texts are indices into the machine's arenas, so
+/// that a value is flat, may be shared or contain itself, and is freed without recursion.
 enum PickleValue: Sendable {
   case none
   case bool(Bool)
@@ -121,13 +121,13 @@ struct PickleResult: Sendable {
   }
 }
 
-/// Runs the pickle opcodes of protocols 2 to 4 that build data: numbers, texts, lists, tuples, dictionaries,
-/// and PyTorch's storages and tensors. Nothing is imported and nothing is called.
+/// Runs the pickle opcodes of protocols 2 to 4 that build data: numbers, texts, lists, tuples,
+/// dictionaries, and PyTorch's storages and tensors. Nothing is imported and nothing is called.
 ///
 /// Source: the comments of CPython's `pickletools.py`.
 struct PickleMachine {
   /// Most values one pickle may build.
-  static let maximumValues = 2_000_000
+  static let maximumValues = 500_000
 
   private var reader: ByteReader
   private let limits: Limits
@@ -148,8 +148,8 @@ struct PickleMachine {
 
   /// Reads one pickle from the reader's position, which moves behind its STOP.
   ///
-  /// - Throws: `format` with the offset for broken data, `unsupported` for a name or an opcode that builds
-  ///   more than data, `limit` for too many values.
+  /// - Throws: `format` with the offset for broken data, `unsupported` for a name or an opcode that
+  ///   builds more than data, `limit` for too many values.
   static func run(_ reader: inout ByteReader, limits: Limits) throws -> PickleResult {
     var machine = PickleMachine(reader, limits: limits)
     try machine.run()
@@ -357,7 +357,8 @@ struct PickleMachine {
       else { throw failure("NEWOBJ makes an object, expected tensors only", .unsupported) }
       try push(.dictionary(makeSequence([])))
     case "BUILD":
-      // The attribute `_metadata` of a state dict holds versions of modules, which nothing here reads.
+      // The attribute `_metadata` of a state dict holds versions of modules, which nothing here
+      // reads.
       let state = try pop()
       guard case .dictionary = try top() else {
         throw failure(
@@ -540,7 +541,8 @@ struct PickleMachine {
     do { shape = try Shape(dimensions) } catch let error as LaminaError {
       throw error.at("\(reader.path) @ \(opcodeOffset)")
     }
-    // Offset and strides are at most 2^40 and extents below 2^31: products need checking, sums of nine do not.
+    // Offset and strides are at most 2^40 and extents below 2^31: products need checking, sums of
+    // nine do not.
     var last = Int(offset64)
     var overflow = false
     for (extent, stride) in zip(dimensions, strides) where shape.count > 0 {

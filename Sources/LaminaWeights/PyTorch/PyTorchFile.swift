@@ -1,12 +1,12 @@
 import LaminaCore
 import Synchronization
 
-/// A file of `torch.save`: a zip archive (since PyTorch 1.6) or the stream of pickles and raw storages
-/// before it. The tensors of its state dict are read; nothing in the file is called.
+/// A file of `torch.save`: a zip archive (since PyTorch 1.6) or the stream of pickles and raw
+/// storages before it. The tensors of its state dict are read; nothing in the file is called.
 ///
-/// The state dict is the saved dictionary itself when one of its values is a tensor, otherwise its first
-/// member among `state_dict`, `model_state_dict` and `model` that is such a dictionary. Members that are no
-/// tensors are left out.
+/// The state dict is the saved dictionary itself when one of its values is a tensor, otherwise its
+/// first member among `state_dict`, `model_state_dict` and `model` that is such a dictionary.
+/// Members that are no tensors are left out.
 public final class PyTorchFile: TensorSource {
   /// Names in the order of the state dict.
   public let keys: [String]
@@ -40,7 +40,8 @@ public final class PyTorchFile: TensorSource {
 
   /// Reads names and shapes and finds the storages.
   ///
-  /// - Throws: `format` with the place for broken files, `unsupported` naming what is not data, `limit`, `io`.
+  /// - Throws: `format` with the place for broken files, `unsupported` naming what is not data,
+  ///   `limit`, `io`.
   public init(_ source: ByteSource, limits: Limits = Limits()) throws {
     let head = try source.bytes(0..<min(source.byteCount, 4))
     let content =
@@ -170,15 +171,16 @@ public final class PyTorchFile: TensorSource {
     0x80, 0x02, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E,
   ]
 
-  /// Magic, protocol version, system information, the object, the storages' keys, then for each key its
-  /// number of elements and its bytes.
+  /// Magic, protocol version, system information, the object, the storages' keys, then for each key
+  /// its number of elements and its bytes.
   private static func readLegacy(_ source: ByteSource, limits: Limits) throws -> Content {
     let head = try source.bytes(0..<min(source.byteCount, legacyMagic.count))
     guard head == legacyMagic else {
       throw LaminaError(
         .unsupported, "expected a file of torch.save, found another pickle", path: source.name)
     }
-    // The pickles come first and are small beside the storages; their length is known only by reading them.
+    // The pickles come first and are small beside the storages; their length is known only by
+    // reading them.
     var windowCount = min(source.byteCount, 4 << 20)
     while true {
       do {
@@ -343,7 +345,8 @@ extension PickleTensor {
     }
   }
 
-  /// Copies the elements that the view shows, row by row; the bounds were checked when it was built.
+  /// Copies the elements that the view shows, row by row; the bounds were checked when it was
+  /// built.
   func gather(
     from storage: UnsafeRawBufferPointer, elementBytes: Int,
     into target: UnsafeMutableRawBufferPointer

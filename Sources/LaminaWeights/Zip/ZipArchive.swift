@@ -1,8 +1,9 @@
 import CZlib
 import LaminaCore
 
-/// A zip archive, read by its central directory and checked against its local headers: entries may not
-/// overlap, names may not repeat or leave the archive, and every entry's CRC-32 is compared when it is read.
+/// A zip archive, read by its central directory and checked against its local headers: entries may
+/// not overlap, names may not repeat or leave the archive, and every entry's CRC-32 is compared
+/// when it is read.
 ///
 /// Source: PKWARE APPNOTE 6.3.10, sections 4.3 and 4.4.
 struct ZipArchive: Sendable {

@@ -12,7 +12,8 @@ public enum BlockActivation: Sendable, Hashable {
 public enum BlockPadding: Sendable, Hashable {
   /// As many rows and columns of zeros on every side.
   case zeros(Int)
-  /// TensorFlow's `same`: the output is ⌈input / stride⌉, the odd row and column go below and right.
+  /// TensorFlow's `same`: the output is ⌈input / stride⌉, the odd row and column go below and
+  /// right.
   case same
 
   var attribute: AttributeValue {
@@ -73,8 +74,8 @@ extension GraphBuilder {
     }
   }
 
-  /// activation(batchNorm(convolution(x))): the nodes `convolution`, `norm` and, unless it is `.none`,
-  /// `activationName`.
+  /// activation(batchNorm(convolution(x))): the nodes `convolution`, `norm` and, unless it is
+  /// `.none`, `activationName`.
   public mutating func convolutionBlock(
     convolution: String, norm: String, activationName: String = "", _ x: ValueID, channels: Int,
     kernel: Int, stride: Int = 1, padding: BlockPadding = .zeros(0), groups: Int = 1,

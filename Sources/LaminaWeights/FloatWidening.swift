@@ -21,9 +21,11 @@ enum ElementConversion {
 }
 
 extension Tensor {
-  /// The same numbers as `float32`: exact from `float16` and `bfloat16`, rounded to nearest from `float64`.
+  /// The same numbers as `float32`: exact from `float16` and `bfloat16`, rounded to nearest from
+  /// `float64`.
   ///
-  /// - Throws: `weights` when the elements are integers or Booleans, or a finite number exceeds `float32`.
+  /// - Throws: `weights` when the elements are integers or Booleans, or a finite number exceeds
+  ///   `float32`.
   package func convertedToFloat32() throws -> Tensor {
     func converting<T: TensorElement>(_: T.Type, _ convert: (T) -> Float) throws -> Tensor {
       let result = try Tensor(uninitialized: shape)
