@@ -109,9 +109,9 @@ private func expectedLines() throws -> [String] {
   let attributes = try #require(convolution[0]["attributes"] as? [[String: Any]])
   let required = attributes.filter { $0["required"] as? Bool == true }
   #expect(Set(required.compactMap { $0["name"] as? String }) == ["kernel_size", "out_channels"])
-  let unknown = try Tool.run("layers", "lamina.conv2")
+  let unknown = try Tool.run("layers", "lamina.con2d")
   #expect(unknown.status == 3)
-  #expect(unknown.errors.contains("unknown layer kind 'lamina.conv2', nearest is 'lamina.conv2d'"))
+  #expect(unknown.errors.contains("unknown layer kind 'lamina.con2d', nearest is 'lamina.conv2d'"))
 }
 
 @Test func benchReportsTimesAndRates() throws {

@@ -102,10 +102,14 @@ func commandsCAndPythonOfTheReadmeAgree() throws {
   let maps = ["LaminaKernels", "LaminaImageShim"].map {
     "-Xcc -fmodule-map-file='\(Tool.folder.path)/\($0).build/module.modulemap'"
   }
+  let systemModules = ["CJPEG", "CPNG", "CZlib"].map {
+    "-I '\(root.appendingPathComponent("Sources/\($0)").path)'"
+  }
   let libraries = try Tool.shell("pkg-config --libs libjpeg libpng zlib").output
   let outcome = try Tool.shell(
     """
     swiftc -swift-version 6 -I '\(Tool.folder.path)/Modules' \(maps.joined(separator: " ")) \
+    \(systemModules.joined(separator: " ")) \
     main.swift @objects -o main \(libraries.split(separator: "\n").joined()) && ./main
     """, in: folder.url, environment: ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? ""])
   #expect(outcome.status == 0, "\(outcome.errors)")

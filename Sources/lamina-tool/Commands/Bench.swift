@@ -21,7 +21,9 @@ extension Command {
     options.threads = arguments.integer(.threads)
     let session = try Session(model: model, options: options)
     let inputs = try specs.map(Tensor.noise)
-    let times = try measure(session, inputs.map(\.view), runs: arguments.integer(runs))
+    let times = try withExtendedLifetime(inputs) {
+      try measure(session, inputs.map(\.view), runs: arguments.integer(runs))
+    }
     let result = Measurement(
       name: model.graph.name, specs: specs, threads: session.pool.threadCount, times: times,
       operations: 2 * Double(try ModelSummary(model, inputs: specs).multiplyAdds),

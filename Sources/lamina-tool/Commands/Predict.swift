@@ -29,9 +29,7 @@ extension Command {
     for picture in pictures {
       do {
         let input = try preprocessing.apply(to: Image.load(path: picture))
-        let output = try session.withOutputs(of: [input.view]) { outputs in
-          try outputs.first.map { try Tensor(copying: $0) }
-        }
+        let output = try session.run([input]).first
         guard let output else { throw LaminaError(.unsupported, "the model has no output") }
         let predictions = try model.predictions(from: output.view, top: arguments.integer(top) ?? 5)
         let classes = predictions.first ?? []
