@@ -14,7 +14,7 @@ import Testing
     #expect(model.graph.outputs.map(\.name) == ["Plus214_Output_0"])
     #expect(model.metadata.outputKind == .logits)
     #expect(model.graph.nodes.last?.definition.kind == "lamina.add")
-    #expect(report.parameterCount == 5_998)
+    #expect(report.parameterCount == 5_994)
   }
 
   @Test func squeezeNet() throws {

@@ -206,7 +206,7 @@ import Testing
         ONNX.ints("minus", [-1]),
       ])
     #expect(model.graph.nodes.map(\.definition.kind) == ["lamina.flatten"])
-    #expect(model.graph.nodes[0].attributes["axis"] == 1)
+    #expect(model.graph.nodes[0].attributes.isEmpty)
   }
 
   @Test func channelShuffleKeepsItsBatch() throws {
@@ -294,7 +294,7 @@ import Testing
       ONNX.node("Mul", ["x", "c"], ["m"]), ONNX.node("Div", ["m", "six"], ["y"]),
     ]
     let kinds = try Self.kinds(nodes, initializers: Self.swishConstants)
-    #expect(kinds.suffix(4) == ["lamina.clip", "lamina.mul", "lamina.constant", "lamina.div"])
+    #expect(kinds.suffix(4) == ["lamina.add", "lamina.clip", "lamina.mul", "lamina.div"])
   }
 
   @Test func decomposedResponseNormalization() throws {

@@ -220,7 +220,7 @@ import Testing
     limits.memoryBytes = 1 << 20
     let shape = ONNX.ints("s", [1 << 10, 1 << 10, 1, 1])
     expectError(
-      .limit, "expected at most 1048576 bytes of memory, tensor 'w' needs 4194304"
+      .limit, "expected at most 1048576 bytes of memory, tensor 'w' needs 4194336"
     ) {
       try ONNX.load(
         ONNX.model(

@@ -66,7 +66,7 @@ import Testing
   @Test func nameThatIsNotUTF8() {
     var node = Proto()
     node.data(4, [0xFF, 0xFE])
-    expectError(.format, "NodeProto.op_type is not UTF-8", path: "model @ 9") {
+    expectError(.format, "NodeProto.op_type is not UTF-8", path: "model @ 6") {
       try ONNX.load(ONNX.model(ONNX.graph([node.bytes], inputs: [], outputs: []), opset: nil))
     }
   }

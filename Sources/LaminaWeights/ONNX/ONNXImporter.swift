@@ -177,21 +177,20 @@ private struct ONNXImport {
       sources.insert(input.name)
     }
     for node in graph.nodes {
-      try note(problem(node.path) {
-        guard !node.type.isEmpty else { throw LaminaError(.graph, "expected an operator, found none") }
-        guard !node.outputs.allSatisfy(\.isEmpty) else {
-          throw LaminaError(.graph, "expected an output, found none")
-        }
-        for output in node.outputs where !output.isEmpty && !sources.insert(output).inserted {
-          throw LaminaError(.graph, "value '\(output.escapedForDisplay())' is written twice")
-        }
-      })
+      func refuse(_ message: String) throws {
+        try note(LaminaError(.graph, message, path: node.path))
+      }
+      if node.type.isEmpty { try refuse("expected an operator, found none") }
+      if node.outputs.allSatisfy(\.isEmpty) { try refuse("expected an output, found none") }
+      for output in node.outputs where !output.isEmpty && !sources.insert(output).inserted {
+        try refuse("value '\(output.escapedForDisplay())' is written twice")
+      }
     }
     for node in graph.nodes {
       for input in node.inputs where !input.isEmpty && !sources.contains(input) {
-        try note(problem(node.path) {
-          throw LaminaError(.graph, "input '\(input.escapedForDisplay())' is not a value of the graph")
-        })
+        try note(
+          LaminaError(
+            .graph, "input '\(input.escapedForDisplay())' is not a value of the graph", path: node.path))
       }
     }
     if graph.outputs.isEmpty {
