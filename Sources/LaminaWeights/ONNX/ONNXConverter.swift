@@ -79,7 +79,9 @@ struct ONNXConverter {
     let value = try builder.input(name, dimensions, type)
     let spec = try Graph.Input(name, dimensions, type).defaultSpec()
     define(name, as: value, spec)
-    if dimensions.contains(.fixed(0)) { constants[name] = .tensor(try Tensor(zeros: spec.shape, type)) }
+    if dimensions.contains(.fixed(0)) {
+      constants[name] = .tensor(try Tensor(zeros: spec.shape, type))
+    }
   }
 
   /// Declares a constant.
@@ -140,7 +142,8 @@ struct ONNXConverter {
   }
 
   private mutating func reserve(_ byteCount: Int, _ name: String) throws {
-    try limits.checkMemory(decodedByteCount + byteCount, for: "tensor '\(name.escapedForDisplay())'")
+    try limits.checkMemory(
+      decodedByteCount + byteCount, for: "tensor '\(name.escapedForDisplay())'")
     decodedByteCount += byteCount
   }
 
@@ -150,7 +153,8 @@ struct ONNXConverter {
     guard let tensor = try constant(name) else { return nil }
     guard tensor.shape.rank <= 1, let numbers = tensor.integers else {
       throw LaminaError(
-        .graph, "expected '\(name.escapedForDisplay())' to be a list of integers, found \(tensor.spec)")
+        .graph,
+        "expected '\(name.escapedForDisplay())' to be a list of integers, found \(tensor.spec)")
     }
     return numbers
   }
@@ -322,22 +326,26 @@ struct ONNXConverter {
   private mutating func inferLast() throws {
     guard let node = builder.graph.nodes.last else { return }
     while specs.count < builder.graph.valueCount { specs.append(nil) }
-    let read = node.inputs + node.bindings.values.compactMap {
-      if case .value(let value) = $0 { value } else { nil }
-    }
+    let read =
+      node.inputs
+      + node.bindings.values.compactMap {
+        if case .value(let value) = $0 { value } else { nil }
+      }
     guard read.allSatisfy({ specs[$0.index] != nil }) else {
       dependsOnInputValues = true
       return
     }
     do {
-      let inferred = try builder.graph.infer(node, values: specs, parameters: parameters, pool: pool)
+      let inferred = try builder.graph.infer(
+        node, values: specs, parameters: parameters, pool: pool)
       for parameter in inferred.parameters {
         guard case .tensor(let key) = node.binding(of: parameter.name) else { continue }
         let found = parameters[key]?.spec
         guard found == parameter.spec else {
           throw LaminaError(
             .weights,
-            "expected \(parameter.name) to be \(parameter.spec), found \(found?.description ?? "none")")
+            "expected \(parameter.name) to be \(parameter.spec), found \(found?.description ?? "none")"
+          )
         }
       }
       for (value, spec) in zip(node.outputs, inferred.outputs) { specs[value.index] = spec }
