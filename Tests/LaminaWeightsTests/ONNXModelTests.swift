@@ -185,7 +185,7 @@ import Testing
   }
 
   @Test func chainOfManyNodes() throws {
-    let count = 20_000
+    let count = 100_000
     let nodes = (0..<count).map { index in
       ONNX.node(
         "Relu", [index == 0 ? "x" : "v\(index)"], [index == count - 1 ? "y" : "v\(index + 1)"])

@@ -244,6 +244,19 @@ import Testing
     }
   }
 
+  @Test func weightsThatTheFileDoesNotHold() {
+    let shape = ONNX.ints("s", [1 << 15, 1 << 15, 1, 1])
+    expectError(
+      .limit, "expected at most 1073741824 bytes of ConstantOfShape, found 4294967296",
+      path: "node 'y' (Conv)"
+    ) {
+      try ONNX.load(
+        ONNX.model(
+          [ONNX.node("ConstantOfShape", ["s"], ["w"]), ONNX.node("Conv", ["x", "w"], ["y"])],
+          input: [1, 1 << 15, 1, 1], initializers: [shape]))
+    }
+  }
+
   // MARK: - External data
 
   static func external(_ entries: KeyValuePairs<String, String>) -> [UInt8] {

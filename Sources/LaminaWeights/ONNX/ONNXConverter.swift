@@ -19,6 +19,9 @@ struct ONNXConverter {
     var name: String
   }
 
+  /// Most bytes of weights that a file may ask for without holding them.
+  private static let filledByteLimit = 1 << 30
+
   let opset: Int
   let limits: Limits
   private let bytes: [UInt8]
@@ -38,6 +41,7 @@ struct ONNXConverter {
   private var usedNames: Set<String>
   private var usedValueNames: Set<String>
   private var decodedByteCount = 0
+  private var filledByteCount = 0
   private let pool = ThreadPool(threads: 1)
 
   init(
@@ -112,12 +116,6 @@ struct ONNXConverter {
     define(name, as: value, nil)
   }
 
-  /// Gives a value a second name.
-  mutating func alias(_ name: String, of other: String) {
-    if let constant = constants[other] { constants[name] = constant }
-    if let value = values[other] { values[name] = value }
-  }
-
   /// Whether a name stands for a constant.
   func isConstant(_ name: String) -> Bool { constants[name] != nil }
 
@@ -134,7 +132,15 @@ struct ONNXConverter {
       constants[name] = .tensor(tensor)
       return tensor
     case .filled(let shape, let value, let type):
-      try reserve(shape.count * type.byteCount, name)
+      let byteCount = shape.count * type.byteCount
+      filledByteCount += byteCount
+      guard filledByteCount <= Self.filledByteLimit else {
+        throw LaminaError(
+          .limit,
+          "expected at most \(Self.filledByteLimit) bytes of ConstantOfShape, found \(filledByteCount)"
+        )
+      }
+      try reserve(byteCount, name)
       let tensor = try Tensor(filled: shape, value, type)
       constants[name] = .tensor(tensor)
       return tensor
