@@ -243,7 +243,7 @@ private let b8: [Double] = [-1, 0, 2, 2, 2, -2, -2, 0]
         Unary.self,
         cases: [
           try row("round", .float32, [0.5, 1.5, 2.5, -0.5, -1.5, 2.4999998], [0, 2, 2, 0, -2, 2]),
-          try row("log", .float32, [0, -1, .infinity, .nan, 1e-44], [-.infinity, .nan, .infinity, .nan, -101.3155536]),
+          try row("log", .float32, [0, -1, .infinity, .nan, 1e-44], [-.infinity, .nan, .infinity, .nan, log(Double(Float(1e-44)))]),
           try row("sqrt", .float32, [-1, 0, .infinity], [.nan, 0, .infinity]),
           try row("exp", .float32, [-.infinity, .infinity, .nan, 89, -104, 88.72], [0, .infinity, .nan, .infinity, 0, exp(Double(Float(88.72)))]),
           try row("sign", .float32, [.nan, -.infinity, 0], [.nan, -1, 0]),

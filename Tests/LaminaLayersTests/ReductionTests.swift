@@ -178,11 +178,12 @@ private let operations = [
     let groups = Dictionary(grouping: x.shape.indices, by: key).mapValues { indices in
       let values = indices.map { x[$0] }
       let top = values.contains { $0.isNaN } ? .nan : values.max() ?? 0
-      return top + log(values.map { exp($0 - top) }.reduce(0, +))
+      return (top: top, logarithm: log(values.map { exp($0 - top) }.reduce(0, +)))
     }
     return [
       NaiveTensor(x.shape) { index in
-        let value = x[index] - (groups[key(index)] ?? .nan)
+        guard let (top, total) = groups[key(index)] else { return .nan }
+        let value = x[index] - top - total
         return logarithm ? value : exp(value)
       }
     ]

@@ -63,7 +63,8 @@ import Testing
         inputs: [ONNX.value("x", [1, 3, 5, 5]), ONNX.value("w", [4, 3, 1, 1])],
         outputs: [ONNX.value("y", [])]))
     let graph = try ONNX.load(bytes).model.graph
-    #expect(graph.nodes[0].bindings == ["weight": .value(try graph.requireValue(named: "w"))])
+    let value = try graph.requireValue(named: "w")
+    #expect(graph.nodes[0].bindings == ["weight": .value(value)])
   }
 
   @Test func weightsOfConstantOfShape() throws {
@@ -292,7 +293,8 @@ import Testing
       ONNX.node("Add", ["x", "six"], ["a"]), ONNX.node("Clip", ["a", "zero", "six"], ["c"]),
       ONNX.node("Mul", ["x", "c"], ["m"]), ONNX.node("Div", ["m", "six"], ["y"]),
     ]
-    #expect(!(try Self.kinds(nodes, initializers: Self.swishConstants).contains("lamina.hard_swish")))
+    let kinds = try Self.kinds(nodes, initializers: Self.swishConstants)
+    #expect(kinds.suffix(4) == ["lamina.clip", "lamina.mul", "lamina.constant", "lamina.div"])
   }
 
   @Test func decomposedResponseNormalization() throws {

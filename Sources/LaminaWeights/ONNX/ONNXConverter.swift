@@ -74,10 +74,12 @@ struct ONNXConverter {
 
   // MARK: - Values
 
-  /// Declares an input of the graph.
+  /// Declares an input of the graph. One without elements is known before anything is fed.
   mutating func addInput(_ name: String, _ dimensions: [Dimension], _ type: ElementType) throws {
     let value = try builder.input(name, dimensions, type)
-    define(name, as: value, try Graph.Input(name, dimensions, type).defaultSpec())
+    let spec = try Graph.Input(name, dimensions, type).defaultSpec()
+    define(name, as: value, spec)
+    if dimensions.contains(.fixed(0)) { constants[name] = .tensor(try Tensor(zeros: spec.shape, type)) }
   }
 
   /// Declares a constant.

@@ -75,19 +75,26 @@ func convertPow(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader) 
   try converter.emit("lamina.pow", node, converter.binaryInputs(&node))
 }
 
-/// Without `fmod` the remainder has the divisor's sign; for floats, allowed since opset 28, that is
-/// a − ⌊a / b⌋·b.
+/// Without `fmod` the remainder has the divisor's sign. Floats, allowed so since opset 28, have the remainder r of
+/// `fmod`, and r + b where r is not 0 and its sign is not that of b.
 @Sendable
 func convertMod(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader) throws {
   let isRemainder = try node.flag("fmod")
   let (a, b) = (try node.input(0), try node.input(1))
   if !isRemainder, try converter.spec(a)?.type == .float32 {
-    let base = "\(node.name).quotient"
-    let quotient = try converter.emit("lamina.div", node: base, [a, b])
-    let whole = try converter.emit(
-      "lamina.unary", node: base, [quotient], ["function": "floor"])
-    let multiple = try converter.emit("lamina.mul", node: base, [whole, b])
-    return try converter.emit("lamina.sub", node, [a, multiple])
+    let base = "\(node.name).remainder"
+    func add(_ kind: LayerKind, _ inputs: [String], _ attributes: Attributes = [:]) throws -> String {
+      try converter.emit(kind, node: base, inputs, attributes)
+    }
+    let zero = converter.literal(try Tensor(zeros: []), base)
+    let remainder = try add("lamina.mod", [a, b], ["fmod": true])
+    let signs = try [remainder, b].map { try add("lamina.compare", [$0, zero], ["operation": "less"]) }
+    let isOpposite = try add("lamina.logical", signs, ["operation": "xor"])
+    let isZero = try add("lamina.compare", [remainder, zero], ["operation": "equal"])
+    let isOther = try add("lamina.unary", [isZero], ["function": "not"])
+    let isMoved = try add("lamina.logical", [isOpposite, isOther], ["operation": "and"])
+    let moved = try add("lamina.add", [remainder, b])
+    return try converter.emit("lamina.where", node, [isMoved, moved, remainder])
   }
   try converter.emit(
     "lamina.mod", node, [a, b], ["fmod": .bool(isRemainder)])
