@@ -30,9 +30,10 @@ private func expectedLines() throws -> [String] {
   let preprocessing = try #require(model.metadata.preprocessing)
   let input = try preprocessing.apply(to: Image.decode(Sample.picture))
   let output = try Session(model: model).run([input])[0]
-  return try model.predictions(from: output.view, top: 3)[0].map {
-    String(format: "%.4f", $0.probability) + "  " + $0.label
+  let predictions = try withExtendedLifetime(output) {
+    try model.predictions(from: output.view, top: 3)[0]
   }
+  return predictions.map { String(format: "%.4f", $0.probability) + "  " + $0.label }
 }
 
 @Test func predictPrintsProbabilityAndLabel() throws {

@@ -31,7 +31,9 @@ extension Command {
         let input = try preprocessing.apply(to: Image.load(path: picture))
         let output = try session.run([input]).first
         guard let output else { throw LaminaError(.unsupported, "the model has no output") }
-        let predictions = try model.predictions(from: output.view, top: arguments.integer(top) ?? 5)
+        let predictions = try withExtendedLifetime(output) {
+          try model.predictions(from: output.view, top: arguments.integer(top) ?? 5)
+        }
         let classes = predictions.first ?? []
         if arguments.has(.json) {
           results.append(
