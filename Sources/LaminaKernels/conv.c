@@ -12,12 +12,20 @@ typedef union packed_header {
 static lk_product make_product(const lk_conv2d *conv, const lk_gemm_kernels *kernels) {
   const size_t plane = conv->out_height * conv->out_width;
   const size_t rows = conv->out_channels / conv->groups;
-  const size_t depth =
-      conv->in_channels / conv->groups * conv->kernel_height * conv->kernel_width;
+  const size_t depth = conv->in_channels / conv->groups * conv->kernel_height * conv->kernel_width;
   return (lk_product){
-      .kernels = kernels, .groups = conv->groups, .rows = rows, .columns = conv->batch * plane,
-      .depth = depth, .packed_a_stride = rows * depth, .alpha = 1, .convolution = conv, .ldc = plane,
-      .group_stride = rows * plane, .image_columns = plane, .image_stride = conv->out_channels * plane,
+      .kernels = kernels,
+      .groups = conv->groups,
+      .rows = rows,
+      .columns = conv->batch * plane,
+      .depth = depth,
+      .packed_a_stride = rows * depth,
+      .alpha = 1,
+      .convolution = conv,
+      .ldc = plane,
+      .group_stride = rows * plane,
+      .image_columns = plane,
+      .image_stride = conv->out_channels * plane,
       .activation = conv->activation,
   };
 }
@@ -36,7 +44,8 @@ size_t lk_f32_conv2d_packed_bytes(const lk_conv2d *conv) {
 }
 
 /// Panels of [tap][input channel][row].
-static void pack_panels(const lk_conv2d *conv, const lk_product *p, const float *weight, float *to) {
+static void pack_panels(const lk_conv2d *conv, const lk_product *p, const float *weight,
+                        float *to) {
   const size_t taps = conv->kernel_height * conv->kernel_width, channels = p->depth / taps;
   const size_t panel_rows = lk_panel_rows(p->kernels, p->rows);
   for (size_t group = 0; group < p->groups; group++, weight += p->rows * p->depth)
@@ -50,8 +59,7 @@ static void pack_panels(const lk_conv2d *conv, const lk_product *p, const float 
       }
       for (size_t tap = 0; tap < taps; tap++)
         for (size_t channel = 0; channel < channels; channel++)
-          for (size_t r = 0; r < rows; r++)
-            *to++ = from[r * p->depth + channel * taps + tap];
+          for (size_t r = 0; r < rows; r++) *to++ = from[r * p->depth + channel * taps + tap];
     }
 }
 
@@ -129,13 +137,13 @@ void lk_f32_conv2d(lk_pool *pool, const lk_conv2d *conv, const float *input, con
                    const float *bias, const float *residual, float *output, void *scratch) {
   const packed_header *header = packed;
   if (lk_uses_winograd(conv)) {
-    lk_f32_winograd(pool, header->isa, conv, input, (const float *)(header + 1), bias, residual, output,
-                    scratch);
+    lk_f32_winograd(pool, header->isa, conv, input, (const float *)(header + 1), bias, residual,
+                    output, scratch);
     return;
   }
   if (lk_is_depthwise(conv)) {
-    lk_f32_depthwise(pool, header->isa, conv, input, (const float *)(header + 1), bias, residual, output,
-                     scratch);
+    lk_f32_depthwise(pool, header->isa, conv, input, (const float *)(header + 1), bias, residual,
+                     output, scratch);
     return;
   }
   lk_conv2d flat = *conv;

@@ -18,8 +18,8 @@ static const lk_depthwise_kernels *kernels_for(lk_isa isa) {
   }
 }
 
-/// Extents of a strip: `phases` rows of `phase_width` floats, of which the first `filled` are set, hold one padded
-/// row of the input. Lanes that read behind them belong to no output.
+/// Extents of a strip: `phases` rows of `phase_width` floats, of which the first `filled` are set,
+/// hold one padded row of the input. Lanes that read behind them belong to no output.
 typedef struct strip {
   size_t out_rows, rows, phases, filled, phase_width;
 } strip;
@@ -69,8 +69,8 @@ static void fill(const run *run, const float *channel, size_t top, size_t rows, 
   for (size_t y = top; y < top + rows; y++, to += s->phases * s->phase_width) {
     const bool inside = y >= conv->pad_top && y - conv->pad_top < conv->in_height;
     const float *from = inside ? channel + (y - conv->pad_top) * conv->in_width : channel;
-    run->kernels->fill(from, inside ? conv->in_width : 0, conv->pad_left, s->phases, to,
-                       s->filled, s->phase_width);
+    run->kernels->fill(from, inside ? conv->in_width : 0, conv->pad_left, s->phases, to, s->filled,
+                       s->phase_width);
   }
 }
 
@@ -124,8 +124,14 @@ void lk_f32_depthwise(lk_pool *pool, lk_isa isa, const lk_conv2d *conv, const fl
                       const float *weight, const float *bias, const float *residual, float *output,
                       void *scratch) {
   if (conv->batch == 0) return;
-  run run = {.conv = conv, .kernels = kernels_for(isa), .input = input, .weight = weight,
-             .bias = bias, .residual = residual, .output = output, .scratch = scratch,
+  run run = {.conv = conv,
+             .kernels = kernels_for(isa),
+             .input = input,
+             .weight = weight,
+             .bias = bias,
+             .residual = residual,
+             .output = output,
+             .scratch = scratch,
              .strip = make_strip(conv)};
   const size_t channels = conv->batch * conv->in_channels;
   lk_parallel_for(pool, least((size_t)lk_pool_thread_count(pool), channels), worker, &run);

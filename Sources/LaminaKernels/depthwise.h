@@ -1,7 +1,9 @@
-// What the driver (depthwise.c) and the kernels of each instruction set (depthwise_kernels.h) share.
+// What the driver (depthwise.c) and the kernels of each instruction set (depthwise_kernels.h)
+// share.
 //
-// A channel is copied, a strip of rows at a time, into a picture with its padding around it and its columns sorted
-// by x mod stride: every tap then reads side by side what side-by-side outputs need, and no edge is special.
+// A channel is copied, a strip of rows at a time, into a picture with its padding around it and its
+// columns sorted by x mod stride: every tap then reads side by side what side-by-side outputs need,
+// and no edge is special.
 #ifndef DEPTHWISE_H
 #define DEPTHWISE_H
 #include "lamina_kernels.h"

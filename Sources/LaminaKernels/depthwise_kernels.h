@@ -6,7 +6,8 @@ enum { BLOCK = 4 };
   LK_UNROLL for (int r = 0; r < rows; r++) LK_UNROLL for (int v = 0; v < vectors; v++)
 
 LK_INLINE void finish(const lk_depthwise_rows *d, vf x, size_t at, int n) {
-  if (d->residual) x += n == LK_LANES ? vf_load(d->residual + at) : vf_load_first(d->residual + at, n);
+  const float *residual = d->residual ? d->residual + at : NULL;
+  if (residual) x += n == LK_LANES ? vf_load(residual) : vf_load_first(residual, n);
   if (d->activation.kind == LK_ACTIVATION_CLAMP)
     x = vf_min(vf_max(x, vf_set(d->activation.low)), vf_set(d->activation.high));
   else if (d->activation.kind == LK_ACTIVATION_LEAKY)
@@ -26,8 +27,9 @@ LK_INLINE void finish_block(const int rows, const int vectors, vf (*sum)[2],
   }
 }
 
-/// `rows` rows of `vectors` vectors, of which the last may be partial. A row of the strip is loaded once for all
-/// outputs that read it. Every output is summed by columns of taps, whatever the block.
+/// `rows` rows of `vectors` vectors, of which the last may be partial. A row of the strip is loaded
+/// once for all outputs that read it. Every output is summed by columns of taps, whatever the
+/// block.
 LK_INLINE void convolve_block(const int rows, const int vectors, const int kernel, const int stride,
                               const lk_depthwise_rows *d, size_t y, size_t x) {
   vf sum[BLOCK][2];

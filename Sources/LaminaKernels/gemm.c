@@ -24,9 +24,9 @@ size_t lk_panel_rows(const lk_gemm_kernels *kernels, size_t rows) {
 // ------------------------------------------------------------------------------------------------
 // The product
 //
-// Work is cut into items of some row panels × some column panels, each taken by one thread. The depth is cut into
-// blocks so that a panel of A stays in the first-level cache and the item's block of B in the second; the cut
-// depends on the product alone.
+// Work is cut into items of some row panels × some column panels, each taken by one thread. The
+// depth is cut into blocks so that a panel of A stays in the first-level cache and the item's block
+// of B in the second; the cut depends on the product alone.
 
 enum { DEPTH_LIMIT = 320, THIN_DEPTH_LIMIT = 2048, BLOCK_PANELS = 8 };
 
@@ -94,7 +94,8 @@ typedef struct run {
   _Atomic size_t next;
 } run;
 
-/// The runs of a tile whose columns begin at pixel `within` of an image and reach into the next ones.
+/// The runs of a tile whose columns begin at pixel `within` of an image and reach into the next
+/// ones.
 static void cut_at_images(const lk_product *p, size_t within, size_t columns, lk_column_run *runs) {
   ptrdiff_t offset = 0;
   size_t end = p->image_columns - within;
@@ -118,7 +119,8 @@ static lk_tile make_tile(const block *block, size_t row, size_t column, size_t c
   const bool is_first = block->k_first == 0, is_last = block->k_first + block->k == p->depth;
   const size_t image = column / p->image_columns;
   const size_t within = column - image * p->image_columns;
-  const size_t at = block->group * p->group_stride + row * p->ldc + image * p->image_stride + within;
+  const size_t at =
+      block->group * p->group_stride + row * p->ldc + image * p->image_stride + within;
   lk_tile tile = {.c = p->c + at, .ldc = p->ldc, .columns = columns, .c_scale = 1};
   if (is_first) {
     tile.c_scale = p->beta;
@@ -141,8 +143,9 @@ typedef struct columns {
   const float *b;
 } columns;
 
-/// A column panel: whole vectors, and the `tail` columns that are left to the tail kernel. `packed_b` is the
-/// item's block of B whose first panel is `first_panel`, or NULL to read B in place.
+/// A column panel: whole vectors, and the `tail` columns that are left to the tail kernel.
+/// `packed_b` is the item's block of B whose first panel is `first_panel`, or NULL to read B in
+/// place.
 static columns make_columns(const block *block, size_t panel, size_t first_panel,
                             const float *packed_b) {
   const lk_product *p = block->product;
@@ -175,8 +178,7 @@ static void worker(void *context, size_t index) {
   while ((item = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < run->items) {
     const size_t key = item / plan->row_items;
     const size_t first_row_panel = item % plan->row_items * plan->item_row_panels;
-    const size_t end_row_panel =
-        least(first_row_panel + plan->item_row_panels, plan->row_panels);
+    const size_t end_row_panel = least(first_row_panel + plan->item_row_panels, plan->row_panels);
     const size_t first_panel = key % plan->column_items * plan->item_column_panels;
     const size_t panels = least(plan->item_column_panels, plan->column_panels - first_panel);
     const bool in_place = !p->packed_b && !p->convolution && !p->transpose_b &&
@@ -204,13 +206,14 @@ static void worker(void *context, size_t index) {
         const size_t rows = least(plan->panel_rows, p->rows - row);
         const float *a = a_scratch;
         if (p->packed_a)
-          a = p->packed_a + block.group * p->packed_a_stride + row * p->depth + block.k_first * rows;
+          a = p->packed_a + block.group * p->packed_a_stride + row * p->depth +
+              block.k_first * rows;
         else if (p->transpose_a)
           kernels->pack_rows(p->a + block.k_first * p->lda + row, p->lda, rows, block.k, p->alpha,
                              a_scratch, rows);
         else
-          kernels->pack_columns(p->a + row * p->lda + block.k_first, p->lda, rows, block.k, p->alpha,
-                                a_scratch, rows);
+          kernels->pack_columns(p->a + row * p->lda + block.k_first, p->lda, rows, block.k,
+                                p->alpha, a_scratch, rows);
         for (size_t i = first_panel; i < first_panel + panels; i++) {
           const columns c = make_columns(&block, i, first_panel, packed_b);
           if (c.vectors == 0) continue;
@@ -244,7 +247,8 @@ void lk_run_product(lk_pool *pool, const lk_product *product, void *scratch) {
 // ------------------------------------------------------------------------------------------------
 // Matrices
 
-/// What stands before packed numbers, so that they are read by the kernels that they were packed for.
+/// What stands before packed numbers, so that they are read by the kernels that they were packed
+/// for.
 typedef union packed_header {
   lk_isa isa;
   float padding[16];
@@ -276,13 +280,13 @@ enum { DOTS = 64 };
 static void dots_task(void *context, size_t index) {
   const dots *d = context;
   const size_t row = index * DOTS;
-  d->kernels->dot_rows(d->a + row * d->lda, d->lda, least(DOTS, d->rows - row), d->k, d->x, d->alpha,
-                       d->beta, NULL, (lk_activation){0}, d->c + row * d->ldc, d->ldc);
+  d->kernels->dot_rows(d->a + row * d->lda, d->lda, least(DOTS, d->rows - row), d->k, d->x,
+                       d->alpha, d->beta, NULL, (lk_activation){0}, d->c + row * d->ldc, d->ldc);
 }
 
-void lk_f32_gemm(lk_pool *pool, size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
-                 bool transpose_a, const float *b, size_t ldb, bool transpose_b, float beta, float *c,
-                 size_t ldc, void *scratch) {
+void lk_f32_gemm(lk_pool *pool, size_t m, size_t n, size_t k, float alpha, const float *a,
+                 size_t lda, bool transpose_a, const float *b, size_t ldb, bool transpose_b,
+                 float beta, float *c, size_t ldc, void *scratch) {
   const lk_gemm_kernels *kernels = lk_gemm_kernels_for(lk_active_isa());
   dots d = {.kernels = kernels, .k = k, .alpha = alpha, .beta = beta, .c = c};
   if (n == 1 && !transpose_a && (transpose_b || ldb == 1)) {
@@ -296,10 +300,23 @@ void lk_f32_gemm(lk_pool *pool, size_t m, size_t n, size_t k, float alpha, const
     return;
   }
   const lk_product product = {
-      .kernels = kernels, .groups = 1, .rows = m, .columns = n, .depth = k,
-      .a = a, .lda = lda, .transpose_a = transpose_a, .alpha = alpha,
-      .pack_b = pack_matrix, .b = b, .ldb = ldb, .transpose_b = transpose_b,
-      .c = c, .ldc = ldc, .image_columns = n, .beta = beta,
+      .kernels = kernels,
+      .groups = 1,
+      .rows = m,
+      .columns = n,
+      .depth = k,
+      .a = a,
+      .lda = lda,
+      .transpose_a = transpose_a,
+      .alpha = alpha,
+      .pack_b = pack_matrix,
+      .b = b,
+      .ldb = ldb,
+      .transpose_b = transpose_b,
+      .c = c,
+      .ldc = ldc,
+      .image_columns = n,
+      .beta = beta,
   };
   lk_run_product(pool, &product, scratch);
 }
@@ -308,16 +325,18 @@ size_t lk_f32_gemm_packed_bytes(size_t n, size_t k) {
   return sizeof(packed_header) + ceil_div(n, LK_MAX_LANES) * LK_MAX_LANES * k * sizeof(float);
 }
 
-void lk_f32_gemm_pack(size_t n, size_t k, const float *b, size_t ldb, bool transpose_b, void *packed) {
+void lk_f32_gemm_pack(size_t n, size_t k, const float *b, size_t ldb, bool transpose_b,
+                      void *packed) {
   packed_header *header = packed;
   header->isa = lk_active_isa();
   float *to = (float *)(header + 1);
-  const lk_product product = {.kernels = lk_gemm_kernels_for(header->isa), .b = b, .ldb = ldb,
-                              .transpose_b = transpose_b};
+  const lk_product product = {
+      .kernels = lk_gemm_kernels_for(header->isa), .b = b, .ldb = ldb, .transpose_b = transpose_b};
   const size_t lanes = product.kernels->lanes;
   for (size_t column = 0; column < n; column += 2 * lanes) {
     const size_t count = least(2 * lanes, n - column);
-    pack_matrix(&product, 0, 0, k, column, count, to + column * k, count > lanes ? 2 * lanes : lanes);
+    pack_matrix(&product, 0, 0, k, column, count, to + column * k,
+                count > lanes ? 2 * lanes : lanes);
   }
 }
 
@@ -326,11 +345,22 @@ void lk_f32_gemm_packed(lk_pool *pool, size_t m, size_t n, size_t k, float alpha
                         lk_activation activation, float beta, float *c, size_t ldc, void *scratch) {
   const packed_header *header = packed;
   const lk_product product = {
-      .kernels = lk_gemm_kernels_for(header->isa), .groups = 1, .rows = m, .columns = n, .depth = k,
-      .a = a, .lda = lda, .transpose_a = transpose_a, .alpha = alpha,
+      .kernels = lk_gemm_kernels_for(header->isa),
+      .groups = 1,
+      .rows = m,
+      .columns = n,
+      .depth = k,
+      .a = a,
+      .lda = lda,
+      .transpose_a = transpose_a,
+      .alpha = alpha,
       .packed_b = (const float *)(header + 1),
-      .c = c, .ldc = ldc, .image_columns = n, .beta = beta,
-      .column_bias = bias, .activation = activation,
+      .c = c,
+      .ldc = ldc,
+      .image_columns = n,
+      .beta = beta,
+      .column_bias = bias,
+      .activation = activation,
   };
   lk_run_product(pool, &product, scratch);
 }

@@ -1,7 +1,8 @@
 // What the drivers (gemm.c, conv.c) and the kernels of each instruction set (gemm_kernels.h) share.
 //
-// A product is computed in tiles of `rows` × 2 vectors. Packed A is a row of panels, each [k][r] with r rows of A;
-// packed B is a row of panels, each [k][w] with w = 2 vectors, or 1 at the right edge where that is enough.
+// A product is computed in tiles of `rows` × 2 vectors. Packed A is a row of panels, each [k][r]
+// with r rows of A; packed B is a row of panels, each [k][w] with w = 2 vectors, or 1 at the right
+// edge where that is enough.
 #ifndef GEMM_H
 #define GEMM_H
 #include "lamina_kernels.h"
@@ -20,7 +21,8 @@ typedef struct lk_tile {
   size_t ldc;
   /// Valid columns: those behind are computed but not stored.
   size_t columns;
-  /// Where the columns do not lie side by side: runs, the last of which ends at `columns`. Else NULL.
+  /// Where the columns do not lie side by side: runs, the last of which ends at `columns`. Else
+  /// NULL.
   const lk_column_run *runs;
   /// The tile is added to c_scale·C; 0 does not read C.
   float c_scale;
@@ -42,8 +44,9 @@ typedef struct lk_tail_panel {
   lk_tile tile;
 } lk_tail_panel;
 
-/// The few columns at the right edge that fill no vector, for several row panels: the rows of a panel, which lie
-/// side by side in A, take the vector's lanes. Reads up to one vector from each a[k·rows] on.
+/// The few columns at the right edge that fill no vector, for several row panels: the rows of a
+/// panel, which lie side by side in A, take the vector's lanes. Reads up to one vector from each
+/// a[k·rows] on.
 typedef void (*lk_tail_kernel)(size_t k, const lk_tail_panel *panels, size_t count, const float *b,
                                size_t ldb);
 
@@ -51,17 +54,18 @@ typedef void (*lk_tail_kernel)(size_t k, const lk_tail_panel *panels, size_t cou
 typedef void (*lk_pack_rows_kernel)(const float *from, size_t ld, size_t count, size_t rows,
                                     float scale, float *to, size_t width);
 
-/// One piece of an output row as columns of an im2col panel: `count` outputs that read from `from` on with a
-/// distance of `stride`, of which first ..< end lie inside the picture.
+/// One piece of an output row as columns of an im2col panel: `count` outputs that read from `from`
+/// on with a distance of `stride`, of which first ..< end lie inside the picture.
 typedef struct lk_patch_run {
   const float *from;
   ptrdiff_t stride;
   size_t count, first, end;
 } lk_patch_run;
 
-/// to[c·width + j] = from[c·plane + j·stride] for c < channels and j in the run; 0 outside the picture.
-typedef void (*lk_pack_run_kernel)(const lk_patch_run *run, size_t plane, size_t channels, float *to,
-                                   size_t width);
+/// to[c·width + j] = from[c·plane + j·stride] for c < channels and j in the run; 0 outside the
+/// picture.
+typedef void (*lk_pack_run_kernel)(const lk_patch_run *run, size_t plane, size_t channels,
+                                   float *to, size_t width);
 
 typedef struct lk_gemm_kernels {
   size_t rows, lanes;
@@ -76,7 +80,8 @@ typedef struct lk_gemm_kernels {
   lk_pack_run_kernel pack_run;
   /// to[i·ld_to] = activation(scale·(row i of A)·x + beta·to[i·ld_to] + bias[i]) for i < rows.
   void (*dot_rows)(const float *a, size_t lda, size_t rows, size_t k, const float *x, float scale,
-                   float beta, const float *bias, lk_activation activation, float *to, size_t ld_to);
+                   float beta, const float *bias, lk_activation activation, float *to,
+                   size_t ld_to);
   /// Multiplies and adds `count` times in registers; returns the floating-point operations done.
   double (*probe)(size_t count);
 } lk_gemm_kernels;

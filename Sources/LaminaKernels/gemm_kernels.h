@@ -243,7 +243,8 @@ static void pack_run(const lk_patch_run *run, size_t plane, size_t channels, flo
       const int low_b = within_lanes(low2 - LK_LANES, LK_LANES);
       const int end_b = within_lanes(last - LK_LANES, LK_LANES);
       for (size_t c = 0; c < channels; c++, line += width, from += plane) {
-        const vf a = vf_load_lanes(from, low_a, end_a), b = vf_load_lanes(from + LK_LANES, low_b, end_b);
+        const vf a = vf_load_lanes(from, low_a, end_a);
+        const vf b = vf_load_lanes(from + LK_LANES, low_b, end_b);
         vf_store_first(line, __builtin_shufflevector(a, b, EVEN_LANES), n);
       }
     } else {

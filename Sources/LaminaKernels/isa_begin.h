@@ -1,5 +1,5 @@
-// Opens one instruction set for the code that follows, up to isa_end.h. A kernel family is written once, in
-// <family>_kernels.h, and included by one small file per instruction set:
+// Opens one instruction set for the code that follows, up to isa_end.h. A kernel family is written
+// once, in <family>_kernels.h, and included by one small file per instruction set:
 //
 //   #define LK_TARGET_AVX512              // or LK_TARGET_AVX2, LK_TARGET_NEON, LK_TARGET_SCALAR
 //   #include "isa_begin.h"
@@ -8,8 +8,8 @@
 //   #endif
 //   #include "isa_end.h"
 //
-// Code in between uses `vf`, a vector of LK_LANES floats, with the operators of the C vector extensions and the
-// helpers below. On CPUs of another architecture LK_TARGET_COMPILED is 0.
+// Code in between uses `vf`, a vector of LK_LANES floats, with the operators of the C vector
+// extensions and the helpers below. On CPUs of another architecture LK_TARGET_COMPILED is 0.
 #include "lamina_kernels.h"
 
 #include <string.h>

@@ -48,7 +48,10 @@ LK_INLINE void pool_vertical(lk_pooling op, float p, const float *x, size_t dept
         sum = pool_combine(
             op, sum, pool_map(op, rest == LK_LANES ? vf_load(row) : vf_load_first(row, rest), p));
     }
-    vf_store_first(column + i, sum, rest);
+    if (rest == LK_LANES)
+      vf_store(column + i, sum);
+    else
+      vf_store_first(column + i, sum, rest);
   }
 }
 

@@ -48,7 +48,8 @@ double lk_probe_conv_gflops(lk_pool *pool, const lk_conv2d *conv, int repeats) {
     const double start = seconds();
     lk_f32_conv2d(pool, conv, input, base + offsets[3], NULL, NULL, (float *)(base + offsets[2]),
                   base + offsets[4]);
-    const double rate = 2.0 * (double)(sizes[2] / sizeof(float)) * (double)taps / (seconds() - start);
+    const double rate =
+        2.0 * (double)(sizes[2] / sizeof(float)) * (double)taps / (seconds() - start);
     if (rate > best) best = rate;
   }
   free(memory);

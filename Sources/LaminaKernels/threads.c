@@ -63,7 +63,8 @@ static bool lists_cpu(const char *controllers) {
   return false;
 }
 
-/// The smallest CPU quota of the process's control groups and their ancestors; 0 when there is none.
+/// The smallest CPU quota of the process's control groups and their ancestors; 0 when there is
+/// none.
 static double cgroup_quota(void) {
   FILE *file = fopen("/proc/self/cgroup", "re");
   if (!file) return 0;
@@ -108,9 +109,9 @@ int lk_default_thread_count(void) {
 // ------------------------------------------------------------------------------------------------
 // The pool
 //
-// `gate` holds the number of the loop (upper half), whether workers may still join it (OPEN) and how many are
-// inside (lower bits). The caller opens the gate, works, closes it, and waits only for the workers inside, so a
-// worker that is asleep never delays a loop.
+// `gate` holds the number of the loop (upper half), whether workers may still join it (OPEN) and
+// how many are inside (lower bits). The caller opens the gate, works, closes it, and waits only for
+// the workers inside, so a worker that is asleep never delays a loop.
 
 enum { OPEN = 1 << 16, INSIDE = OPEN - 1, SPIN_NANOSECONDS = 50000 };
 

@@ -7,10 +7,20 @@ LK_INLINE vf vf_copysign(vf magnitude, vf sign) {
 }
 LK_INLINE vf vf_sqrt(vf x) { return __builtin_elementwise_sqrt(x); }
 
-/// The larger; NaN when either is.
-LK_INLINE vf vf_maximum(vf a, vf b) { return vf_select((b > a) | (b != b), b, a); }
+/// The larger; NaN when either is. (The instructions give b when either is NaN.)
+LK_INLINE vf vf_maximum(vf a, vf b) {
+#if defined(LK_TARGET_AVX512)
+  const __mmask16 a_is_number = _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_ORD_Q);
+  return (vf)_mm512_mask_max_ps((__m512)a, a_is_number, (__m512)a, (__m512)b);
+#elif defined(LK_TARGET_AVX2)
+  const __m256 larger = _mm256_max_ps((__m256)a, (__m256)b);
+  return (vf)_mm256_blendv_ps(larger, (__m256)a, _mm256_cmp_ps((__m256)a, (__m256)a, _CMP_UNORD_Q));
+#else
+  return vf_select((b > a) | (b != b), b, a);
+#endif
+}
 /// The smaller; NaN when either is.
-LK_INLINE vf vf_minimum(vf a, vf b) { return vf_select((b < a) | (b != b), b, a); }
+LK_INLINE vf vf_minimum(vf a, vf b) { return -vf_maximum(-a, -b); }
 
 /// (eʳ − 1 − r) / r² for |r| ≤ ½ ln 2.
 LK_INLINE vf vf_exp_tail(vf r) {

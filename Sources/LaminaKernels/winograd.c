@@ -63,18 +63,19 @@ void lk_f32_winograd_pack(const lk_conv2d *conv, lk_isa isa, const float *weight
   for (int i = 0; i < LK_MAX_LANES; i++) end[i] = 0;
 }
 
-/// How the tiles of an image are cut into blocks: pieces of a row of tiles, or, where rows are short, as many tiles
-/// in reading order as fit.
+/// How the tiles of an image are cut into blocks: pieces of a row of tiles, or, where rows are
+/// short, as many tiles in reading order as fit.
 typedef struct plan {
   size_t tile_rows, tile_columns, blocks, pieces, row_panels, panel_rows, splits, split_panels;
   size_t sorted_floats, input_floats, product_floats;
 } plan;
 
 static plan make_plan(const lk_conv2d *conv, size_t kernel_rows, int threads) {
-  plan p = {.tile_rows = ceil_div(conv->out_height, 4), .tile_columns = ceil_div(conv->out_width, 4)};
+  plan p = {.tile_rows = ceil_div(conv->out_height, 4),
+            .tile_columns = ceil_div(conv->out_width, 4)};
   p.pieces = p.tile_columns > LK_BLOCK_TILES / 2 ? ceil_div(p.tile_columns, LK_BLOCK_TILES) : 0;
-  p.blocks = p.pieces ? p.tile_rows * p.pieces
-                      : ceil_div(p.tile_rows * p.tile_columns, LK_BLOCK_TILES);
+  p.blocks =
+      p.pieces ? p.tile_rows * p.pieces : ceil_div(p.tile_rows * p.tile_columns, LK_BLOCK_TILES);
   p.row_panels = ceil_div(conv->out_channels, kernel_rows);
   p.panel_rows = ceil_div(conv->out_channels, p.row_panels);
   p.row_panels = ceil_div(conv->out_channels, p.panel_rows);
@@ -84,7 +85,8 @@ static plan make_plan(const lk_conv2d *conv, size_t kernel_rows, int threads) {
     p.splits *= 2;
   p.split_panels = ceil_div(p.row_panels, p.splits);
   p.splits = ceil_div(p.row_panels, p.split_panels);
-  // A block touches at most this many rows of tiles, each with one more tile to its right and one row below.
+  // A block touches at most this many rows of tiles, each with one more tile to its right and one
+  // row below.
   const size_t rows = p.pieces ? 1 : least((LK_BLOCK_TILES - 2) / p.tile_columns + 2, p.tile_rows);
   const size_t pitch = (p.pieces ? LK_BLOCK_TILES : p.tile_columns) + 1;
   p.sorted_floats = 16 * ((rows + 1) * pitch + LK_SORTED_SLACK);
@@ -143,8 +145,8 @@ static lk_tile_block make_block(const plan *p, size_t index, size_t lanes) {
 }
 
 /// Sorts the rows that the block's tiles read, channel by channel, and transforms them.
-static void make_inputs(const run *run, const lk_tile_block *block, const float *image, float *sorted,
-                        float *inputs, size_t width) {
+static void make_inputs(const run *run, const lk_tile_block *block, const float *image,
+                        float *sorted, float *inputs, size_t width) {
   const lk_conv2d *conv = run->conv;
   const size_t top = block->y[0], bottom = block->y[block->count - 1] + LK_TILE_IN;
   const bool is_piece = run->plan.pieces != 0;
@@ -195,7 +197,8 @@ static void multiply(const run *run, const lk_tile_block *block, size_t first_pa
       const size_t count = least(left - tail, vectors * lanes);
       for (size_t row = 0; row < rows;) {
         const size_t r = least(run->plan.panel_rows, rows - row);
-        const lk_tile tile = {.c = c + row * width + column, .ldc = width, .columns = vectors * lanes};
+        const lk_tile tile = {
+            .c = c + row * width + column, .ldc = width, .columns = vectors * lanes};
         gemm->tile[vectors - 1][r - 1](channels, a + row * channels, b + column, width, &tile);
         row += r;
       }
@@ -229,10 +232,10 @@ static void worker(void *context, size_t index) {
     const size_t end_row = least(end_panel * p->panel_rows, conv->out_channels);
     for (size_t o = first_row; o < end_row; o++) {
       const size_t at = (image * conv->out_channels + o) * plane;
-      run->kernels->transform_output(
-          &block, products + (o - first_row) * width, (end_row - first_row) * width,
-          run->bias ? run->bias[o] : 0, conv->activation, run->residual ? run->residual + at : NULL,
-          run->output + at, conv->out_height, conv->out_width);
+      run->kernels->transform_output(&block, products + (o - first_row) * width,
+                                     (end_row - first_row) * width, run->bias ? run->bias[o] : 0,
+                                     conv->activation, run->residual ? run->residual + at : NULL,
+                                     run->output + at, conv->out_height, conv->out_width);
     }
   }
 }
@@ -241,8 +244,14 @@ void lk_f32_winograd(lk_pool *pool, lk_isa isa, const lk_conv2d *conv, const flo
                      const float *packed, const float *bias, const float *residual, float *output,
                      void *scratch) {
   const int threads = lk_pool_thread_count(pool);
-  run run = {.conv = conv, .gemm = lk_gemm_kernels_for(isa), .kernels = kernels_for(isa),
-             .input = input, .packed = packed, .bias = bias, .residual = residual, .output = output,
+  run run = {.conv = conv,
+             .gemm = lk_gemm_kernels_for(isa),
+             .kernels = kernels_for(isa),
+             .input = input,
+             .packed = packed,
+             .bias = bias,
+             .residual = residual,
+             .output = output,
              .scratch = scratch};
   run.plan = make_plan(conv, run.gemm->rows, threads);
   const size_t items = conv->batch * run.plan.blocks * run.plan.splits;

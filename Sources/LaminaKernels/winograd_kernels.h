@@ -33,7 +33,8 @@ static void sort(const float *from, size_t width, size_t pad, size_t skip, float
   ptrdiff_t at = (ptrdiff_t)skip - (ptrdiff_t)pad;
   for (size_t x = 0; x < count; x += LK_LANES, at += 4 * LK_LANES) {
     const vf a = load_padded(from, w, at), b = load_padded(from, w, at + LK_LANES);
-    const vf c = load_padded(from, w, at + 2 * LK_LANES), d = load_padded(from, w, at + 3 * LK_LANES);
+    const vf c = load_padded(from, w, at + 2 * LK_LANES);
+    const vf d = load_padded(from, w, at + 3 * LK_LANES);
     const vf even_ab = EVEN(a, b), even_cd = EVEN(c, d), odd_ab = ODD(a, b), odd_cd = ODD(c, d);
     vf_store(to + x, EVEN(even_ab, even_cd));
     vf_store(to + plane + x, EVEN(odd_ab, odd_cd));

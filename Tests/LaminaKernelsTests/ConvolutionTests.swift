@@ -152,7 +152,8 @@ private struct Case {
     check(Case(lk_conv2d(2, 3, 3, to: 4, kernel: (3, 3), pads: (4, 5, 6, 3))))
     check(Case(lk_conv2d(4, 3, 3, to: 4, kernel: (3, 3), pads: (4, 5, 6, 3), groups: 4)))
     check(
-      Case(lk_conv2d(4, 3, 3, to: 4, kernel: (3, 3), stride: (2, 3), pads: (4, 5, 6, 3), groups: 4)))
+      Case(lk_conv2d(4, 3, 3, to: 4, kernel: (3, 3), stride: (2, 3), pads: (4, 5, 6, 3), groups: 4))
+    )
   }
 
   @Test func widthsOfAllSizes() {
@@ -164,7 +165,8 @@ private struct Case {
   }
 
   @Test func groups() {
-    check(Case(lk_conv2d(batch: 2, 12, 6, 6, to: 18, kernel: (3, 3), pads: (1, 1, 1, 1), groups: 3)))
+    check(
+      Case(lk_conv2d(batch: 2, 12, 6, 6, to: 18, kernel: (3, 3), pads: (1, 1, 1, 1), groups: 3)))
     check(Case(lk_conv2d(batch: 2, 8, 5, 5, to: 32, groups: 2), residual: true))
   }
 
@@ -211,7 +213,8 @@ private struct Case {
 
   @Test func theResidualMayBeTheOutput() {
     withEveryISA { isa in
-      let test = Case(lk_conv2d(6, 7, 7, to: 20, kernel: (3, 3), pads: (1, 1, 1, 1)), residual: true)
+      let test = Case(
+        lk_conv2d(6, 7, 7, to: 20, kernel: (3, 3), pads: (1, 1, 1, 1)), residual: true)
       let expected = test.run(nil).bits
       withUnsafePointer(to: test.conv) { conv in
         let packed = Guarded(bytes: lk_f32_conv2d_packed_bytes(conv))

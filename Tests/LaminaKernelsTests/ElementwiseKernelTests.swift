@@ -57,7 +57,8 @@ private func floats(to limit: Float, positive: Bool = false) -> [Float] {
       for (name, f, exact) in bounds {
         var y = [Float](repeating: 0, count: x.count)
         lk_f32_unary(nil, f, 1, 1, x, &y, x.count)
-        let worst = zip(x, y).map { abs(Double($1) - exact(Double($0))) / max(1, abs(Double($0))) }.max()
+        let worst = zip(x, y).map { abs(Double($1) - exact(Double($0))) / max(1, abs(Double($0))) }
+          .max()
         #expect(worst ?? 1 <= 2e-7, "\(name) on \(isa): \(worst ?? 1)")
       }
     }

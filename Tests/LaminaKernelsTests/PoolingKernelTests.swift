@@ -34,7 +34,10 @@ private let trivial = axis(1, 1, 1)
     let threads = TwoThreads()
     let windows = [
       [trivial, axis(9, 3, stride, before: 1, after: 1), axis(2300, 3, stride, before: 1)],
-      [axis(4, 2, 1), axis(8, 3, stride, dilation: 2), axis(70, 5, stride, dilation: 3, before: 2, after: 7)],
+      [
+        axis(4, 2, 1), axis(8, 3, stride, dilation: 2),
+        axis(70, 5, stride, dilation: 3, before: 2, after: 7),
+      ],
       [trivial, trivial, axis(3000, 1400, stride, before: 200, after: 100)],
     ]
     for axes in windows {
@@ -57,7 +60,9 @@ private let trivial = axis(1, 1, 1)
           #expect(y.isIntact && y.bits == alone.bits, "\(isa): threads")
           if portable.isEmpty { portable = y.values }
           let worst = zip(y.values, portable).map { abs($0 - $1) / max(1, abs($1)) }.max() ?? 0
-          #expect(worst <= (op == LK_POOL_MAX || op == LK_POOL_MIN ? 0 : 1e-4), "\(isa), op \(op.rawValue)")
+          #expect(
+            worst <= (op == LK_POOL_MAX || op == LK_POOL_MIN ? 0 : 1e-4),
+            "\(isa), op \(op.rawValue)")
         }
       }
     }
@@ -91,10 +96,13 @@ private let trivial = axis(1, 1, 1)
             var best = -Float.infinity
             for i in max(0, 2 * row - 1)...min(5, 2 * row + 1) {
               for j in max(0, 2 * column - 1)...min(8, 2 * column + 1) {
-                best = max(best, x[(map * (6 + 2 * halo) + i + halo) * inRow + (j + halo) * channels + c])
+                best = max(
+                  best, x[(map * (6 + 2 * halo) + i + halo) * inRow + (j + halo) * channels + c])
               }
             }
-            want[(map * (height + 2 * halo) + row + halo) * outRow + (column + halo) * channels + c] = best
+            want[
+              (map * (height + 2 * halo) + row + halo) * outRow + (column + halo) * channels + c] =
+              best
           }
         }
         #expect(y.values == want, "\(isa), halo \(halo)")

@@ -48,7 +48,8 @@ private func convolve(_ call: NaiveCall) throws -> [NaiveTensor] {
   let taps = try Shape(window.kernel).indices
   let activation = try reader.string("activation", default: "none")
   let low = activation == "relu" ? 0 : try reader.float("activation_min", default: -.infinity)
-  let high = activation == "relu" ? .infinity : try reader.float("activation_max", default: .infinity)
+  let high =
+    activation == "relu" ? .infinity : try reader.float("activation_max", default: .infinity)
   return [
     NaiveTensor(shape) { index in
       var sum = bias?[index[1]] ?? 0
@@ -82,7 +83,9 @@ private func convolveTransposed(_ call: NaiveCall) throws -> [NaiveTensor] {
           from[2 + axis] * window.strides[axis] - window.begins[axis]
             + tap[axis] * window.dilations[axis]
         }
-        guard zip(place, shape.dimensions[2...]).allSatisfy({ $0 >= 0 && $0 < $1 }) else { continue }
+        guard zip(place, shape.dimensions[2...]).allSatisfy({ $0 >= 0 && $0 < $1 }) else {
+          continue
+        }
         let target = [from[0], from[1] / channels * filters + filter] + place
         result[target] += weight[[from[1], filter] + tap] * input[from]
       }
@@ -100,7 +103,9 @@ private func convolveTransposed(_ call: NaiveCall) throws -> [NaiveTensor] {
         LayerCase(["out_channels": 20, "kernel_size": 1, "bias": false], [[1, 17, 7, 7]]),
         LayerCase(["out_channels": 4, "kernel_size": 3, "padding": 1], [[1, 3, 8, 8]]),
         LayerCase(
-          ["out_channels": 4, "kernel_size": [3, 2], "strides": [2, 3], "padding": [0, 1, 2, 3]],
+          [
+            "out_channels": 4, "kernel_size": [3, 2], "strides": [2, 3], "padding": [0, 1, 2, 3],
+          ],
           [[2, 3, 9, 10]]),
         LayerCase(
           ["out_channels": 4, "kernel_size": 3, "dilations": [2, 3], "padding": [2, 3, 1, 0]],
@@ -157,11 +162,14 @@ private func convolveTransposed(_ call: NaiveCall) throws -> [NaiveTensor] {
     func expect(_ message: String, _ changes: Attributes) {
       var attributes: Attributes = ["out_channels": 4, "kernel_size": 3]
       for name in changes.names { attributes[name] = changes[name] }
-      expectError(.graph, message) { try LayerHarness.infer(Conv2D.self, attributes, [[1, 2, 8, 8]]) }
+      expectError(.graph, message) {
+        try LayerHarness.infer(Conv2D.self, attributes, [[1, 2, 8, 8]])
+      }
     }
     expect("expected attribute 'strides' in 1...65535, found 0", ["strides": 0])
     expect("expected attribute 'strides' in 1...65535, found -2", ["strides": [1, -2]])
-    expect("expected attribute 'dilations' in 1...65535, found 2147483648", ["dilations": 2_147_483_648])
+    expect(
+      "expected attribute 'dilations' in 1...65535, found 2147483648", ["dilations": 2_147_483_648])
     expect("expected 2 integers in attribute 'dilations', found 3", ["dilations": [1, 1, 1]])
     expect("expected 2 integers in attribute 'kernel_size', found 1", ["kernel_size": [3]])
     expect("expected attribute 'kernel_size' in 1...65535, found 0", ["kernel_size": 0])
@@ -221,7 +229,8 @@ private func convolveTransposed(_ call: NaiveCall) throws -> [NaiveTensor] {
             "padding": [1, 2],
           ], [[2, 3, 14]]),
         LayerCase(["out_channels": 5, "kernel_size": [4], "padding": "same_lower"], [[2, 3, 14]]),
-        LayerCase(["out_channels": 4, "kernel_size": [3, 3], "padding": [1, 1, 1, 1]], [[1, 3, 6, 6]]),
+        LayerCase(
+          ["out_channels": 4, "kernel_size": [3, 3], "padding": [1, 1, 1, 1]], [[1, 3, 6, 6]]),
         LayerCase(["out_channels": 4, "kernel_size": [2, 3, 3]], [[2, 3, 4, 5, 6]]),
         LayerCase(
           [
@@ -256,7 +265,8 @@ private func convolveTransposed(_ call: NaiveCall) throws -> [NaiveTensor] {
         LayerCase(["out_channels": 3, "kernel_size": [3]], [[2, 4, 6]]),
         LayerCase(["out_channels": 3, "kernel_size": [3, 3]], [[1, 2, 3, 4]]),
         LayerCase(
-          ["out_channels": 4, "kernel_size": [3, 2], "strides": [3, 2], "groups": 2], [[2, 4, 3, 4]]),
+          ["out_channels": 4, "kernel_size": [3, 2], "strides": [3, 2], "groups": 2],
+          [[2, 4, 3, 4]]),
         LayerCase(
           [
             "out_channels": 2, "kernel_size": [3, 3], "strides": [2, 2], "padding": [1, 0, 1, 2],
@@ -283,7 +293,8 @@ private func convolveTransposed(_ call: NaiveCall) throws -> [NaiveTensor] {
       ConvTranspose.self,
       cases: [
         LayerCase(
-          attributes, [TestInput([1, 1, 3], .float32, [1, 2, 3])], parameters: ["weight": [1, 1, 1]],
+          attributes, [TestInput([1, 1, 3], .float32, [1, 2, 3])],
+          parameters: ["weight": [1, 1, 1]],
           expected: [NaiveTensor([1, 1, 9], [1, 1, 3, 2, 5, 3, 3, 0, 0])])
       ])
   }
@@ -375,7 +386,8 @@ private func product(
           b = TestInput(b.shape, .float32, (0..<63).map { Double($0 % 11) / 11 }, known: true)
         }
         let attributes: Attributes = [
-          "alpha": 0.5, "beta": 2, "transpose_a": .bool(transposeA), "transpose_b": .bool(transposeB),
+          "alpha": 0.5, "beta": 2, "transpose_a": .bool(transposeA),
+          "transpose_b": .bool(transposeB),
         ]
         cases.append(LayerCase(attributes, [a, b]))
         for c in [[], [9], [1], [1, 9], [5, 1], [5, 9]] as [TestInput] {
@@ -386,7 +398,8 @@ private func product(
     LayerHarness.check(Gemm.self, cases: cases) { call in
       var reader = AttributeReader(call.attributes)
       let result = try product(
-        call.inputs[0], call.inputs[1], try reader.bool("transpose_a"), try reader.bool("transpose_b"))
+        call.inputs[0], call.inputs[1], try reader.bool("transpose_a"),
+        try reader.bool("transpose_b"))
       return [
         NaiveTensor(result.shape) { index in
           let c = call.inputs.count > 2 ? call.inputs[2].broadcast(at: index) : 0
@@ -433,9 +446,12 @@ private func product(
         LayerCase([:], [[2, 1, 3, 4], [5, 4, 6]]),
         LayerCase([:], [[0, 4], [4, 6]]),
         LayerCase([:], [[3, 0], [0, 6]]),
-        LayerCase([:], [TestInput([3, 4], .int32, in: -9...9), TestInput([4, 6], .int32, in: -9...9)]),
-        LayerCase([:], [TestInput([2, 3, 4], .int64, in: -9...9), TestInput([4], .int64, in: -9...9)]),
-        LayerCase([:], [TestInput([3, 4], .uint8, in: 0...7), TestInput([4, 6], .uint8, in: 0...7)]),
+        LayerCase(
+          [:], [TestInput([3, 4], .int32, in: -9...9), TestInput([4, 6], .int32, in: -9...9)]),
+        LayerCase(
+          [:], [TestInput([2, 3, 4], .int64, in: -9...9), TestInput([4], .int64, in: -9...9)]),
+        LayerCase(
+          [:], [TestInput([3, 4], .uint8, in: 0...7), TestInput([4, 6], .uint8, in: 0...7)]),
         LayerCase([:], [TestInput([3, 4], .float64), TestInput([4, 6], .float64)]),
       ]
     ) { call in

@@ -31,7 +31,8 @@ private func axes(_ call: NaiveCall) -> [Axis] {
   let dilations = list("dilations", spatial.map { _ in 1 })
   let pads = list("padding", (spatial + spatial).map { _ in 0 })
   return spatial.indices.map { i in
-    var axis = Axis(input: spatial[i], kernel: kernel[i], stride: strides[i], dilation: dilations[i])
+    var axis = Axis(
+      input: spatial[i], kernel: kernel[i], stride: strides[i], dilation: dilations[i])
     let reach = (axis.kernel - 1) * axis.dilation
     if case .string(let name) = call.attributes["padding"], name != "valid" {
       axis.output = Int((Double(axis.input) / Double(axis.stride)).rounded(.up))
@@ -40,7 +41,8 @@ private func axes(_ call: NaiveCall) -> [Axis] {
       axis.after = total - axis.before
       return axis
     }
-    if case .string = call.attributes["padding"] {} else {
+    if case .string = call.attributes["padding"] {
+    } else {
       (axis.before, axis.after) = (pads[i], pads[i + spatial.count])
     }
     // A window counts when its last tap lies in the padded input; rounding up, when its first tap lies before
@@ -92,17 +94,23 @@ private let maxReference: NaiveReference = { call in
 private let windows: [LayerCase] = [
   LayerCase(["kernel_size": [3, 3], "strides": [2, 2]], [[2, 3, 11, 13]]),
   LayerCase(["kernel_size": [2, 2], "strides": [2, 2]], [[1, 5, 8, 6]]),
-  LayerCase(["kernel_size": [3, 3], "strides": [2, 2], "padding": [1, 1, 1, 1]], [[1, 16, 9, 75]]),
+  LayerCase(
+    ["kernel_size": [3, 3], "strides": [2, 2], "padding": [1, 1, 1, 1]], [[1, 16, 9, 75]]),
   LayerCase(["kernel_size": [3, 3], "padding": [1, 1, 1, 1]], [[1, 4, 7, 5]]),
-  LayerCase(["kernel_size": [3, 2], "strides": [3, 1], "padding": [2, 0, 1, 1]], [[1, 2, 7, 6]]),
+  LayerCase(
+    ["kernel_size": [3, 2], "strides": [3, 1], "padding": [2, 0, 1, 1]], [[1, 2, 7, 6]]),
   LayerCase(
     ["kernel_size": [3, 3], "strides": [2, 2], "padding": [0, 1, 2, 0], "ceil_mode": true],
     [[1, 3, 8, 9]]),
   LayerCase(["kernel_size": [3, 3], "strides": [2, 2], "ceil_mode": true], [[1, 32, 8, 8]]),
   LayerCase(["kernel_size": [1, 1], "strides": [3, 3], "ceil_mode": true], [[1, 2, 8, 9]]),
-  LayerCase(["kernel_size": [2, 2], "strides": [3, 3], "padding": [1, 1, 1, 1], "ceil_mode": true], [[1, 2, 5, 6]]),
-  LayerCase(["kernel_size": [3, 3], "strides": [2, 2], "padding": "same_upper"], [[1, 2, 6, 7]]),
-  LayerCase(["kernel_size": [4, 3], "strides": [2, 2], "padding": "same_lower"], [[1, 2, 7, 6]]),
+  LayerCase(
+    ["kernel_size": [2, 2], "strides": [3, 3], "padding": [1, 1, 1, 1], "ceil_mode": true],
+    [[1, 2, 5, 6]]),
+  LayerCase(
+    ["kernel_size": [3, 3], "strides": [2, 2], "padding": "same_upper"], [[1, 2, 6, 7]]),
+  LayerCase(
+    ["kernel_size": [4, 3], "strides": [2, 2], "padding": "same_lower"], [[1, 2, 7, 6]]),
   LayerCase(["kernel_size": [2, 2], "padding": "same_lower"], [[1, 2, 3, 3]]),
   LayerCase(["kernel_size": [2, 2], "strides": [2, 2], "padding": "valid"], [[1, 2, 5, 5]]),
   LayerCase(["kernel_size": [2, 3], "dilations": [2, 3]], [[1, 2, 6, 9]]),
@@ -129,10 +137,15 @@ private let windows: [LayerCase] = [
       cases: [
         LayerCase(
           ["kernel_size": [2, 2], "strides": [2, 2]],
-          [TestInput([1, 1, 2, 6], .float32, [1, .nan, -.infinity, -.infinity, 5, 6, 2, 3, -.infinity, -.infinity, .nan, 7])],
+          [
+            TestInput(
+              [1, 1, 2, 6], .float32,
+              [1, .nan, -.infinity, -.infinity, 5, 6, 2, 3, -.infinity, -.infinity, .nan, 7])
+          ],
           expected: [NaiveTensor([1, 1, 1, 3], [.nan, -.infinity, .nan])]),
         LayerCase(
-          ["kernel_size": [2], "dilations": [2], "padding": [1, 1]], [TestInput([1, 1, 1], .float32, [4])],
+          ["kernel_size": [2], "dilations": [2], "padding": [1, 1]],
+          [TestInput([1, 1, 1], .float32, [4])],
           expected: [NaiveTensor([1, 1, 1], [-.infinity])]),
       ])
   }
@@ -307,19 +320,47 @@ private let windows: [LayerCase] = [
     }
   }
 
-  @Test(arguments: [
-    (["kernel_size": [0, 3]], "expected attribute 'kernel_size' in 1...65535, found 0"),
-    (["kernel_size": [1, 1, 1, 1]], "expected 1 to 3 integers in attribute 'kernel_size', found 4"),
-    (["kernel_size": [3, 3], "strides": [0, 1]], "expected attribute 'strides' in 1...65535, found 0"),
-    (["kernel_size": [3, 3], "strides": [1]], "expected 2 integers in attribute 'strides', found 1"),
-    (["kernel_size": [3, 3], "dilations": [1, 0]], "expected attribute 'dilations' in 1...65535, found 0"),
-    (["kernel_size": [3, 3], "padding": [0, -1, 0, 0]], "expected attribute 'padding' in 0...65535, found -1"),
-    (["kernel_size": [3, 3], "padding": [1, 1]], "expected 4 integers in attribute 'padding', found 2"),
-    (["kernel_size": [3, 3], "padding": [0, 0, 0, 3]], "expected padding below the window's extent 3, found 3"),
-    (["kernel_size": [2, 2], "padding": [2, 0, 0, 0]], "expected padding below the window's extent 2, found 2"),
-    (["kernel_size": [3, 3], "padding": "same"], "expected attribute 'padding' to be one of same_upper, same_lower, valid, found 'same'"),
-    ([:], "expected attribute 'kernel_size' (a list of integers), found none"),
-  ] as [(Attributes, String)])
+  @Test(
+    arguments: [
+      (["kernel_size": [0, 3]], "expected attribute 'kernel_size' in 1...65535, found 0"),
+      (
+        ["kernel_size": [1, 1, 1, 1]],
+        "expected 1 to 3 integers in attribute 'kernel_size', found 4"
+      ),
+      (
+        ["kernel_size": [3, 3], "strides": [0, 1]],
+        "expected attribute 'strides' in 1...65535, found 0"
+      ),
+      (
+        ["kernel_size": [3, 3], "strides": [1]],
+        "expected 2 integers in attribute 'strides', found 1"
+      ),
+      (
+        ["kernel_size": [3, 3], "dilations": [1, 0]],
+        "expected attribute 'dilations' in 1...65535, found 0"
+      ),
+      (
+        ["kernel_size": [3, 3], "padding": [0, -1, 0, 0]],
+        "expected attribute 'padding' in 0...65535, found -1"
+      ),
+      (
+        ["kernel_size": [3, 3], "padding": [1, 1]],
+        "expected 4 integers in attribute 'padding', found 2"
+      ),
+      (
+        ["kernel_size": [3, 3], "padding": [0, 0, 0, 3]],
+        "expected padding below the window's extent 3, found 3"
+      ),
+      (
+        ["kernel_size": [2, 2], "padding": [2, 0, 0, 0]],
+        "expected padding below the window's extent 2, found 2"
+      ),
+      (
+        ["kernel_size": [3, 3], "padding": "same"],
+        "expected attribute 'padding' to be one of same_upper, same_lower, valid, found 'same'"
+      ),
+      ([:], "expected attribute 'kernel_size' (a list of integers), found none"),
+    ] as [(Attributes, String)])
   func wrongAttributes(_ attributes: Attributes, _ message: String) {
     expectError(.graph, message) {
       try LayerHarness.infer(AveragePool.self, attributes, [[1, 1, 8, 8]])
@@ -338,7 +379,8 @@ private let windows: [LayerCase] = [
         MaxPool.self, ["kernel_size": [1, 1], "padding": "same_upper"], [[1, 1, 0, 4]])
     }
     expectError(.shape, "expected float32 elements, found uint8") {
-      try LayerHarness.infer(MaxPool.self, ["kernel_size": [1]], [TestInput([1, 1, 4], .uint8, in: 0...9)])
+      try LayerHarness.infer(
+        MaxPool.self, ["kernel_size": [1]], [TestInput([1, 1, 4], .uint8, in: 0...9)])
     }
     expectError(.graph, "expected attribute 'storage_order' in 0...1, found 2") {
       try LayerHarness.infer(

@@ -65,7 +65,8 @@ private let operations = [
         row(["axes": [0, 1]], [TestInput([3, 4, 70], in: 0.5...1)]),
         row(["axes": [1]], [TestInput([2, 150], in: 0.9...1.1)]),
         row(["noop_with_empty_axes": true], [x]), row([:], [x, .known([1, -1])]),
-        row(["keep_dims": false], [x, .known([])]), row(["axes": [0]], [TestInput([9], in: 0.5...1)]),
+        row(["keep_dims": false], [x, .known([])]),
+        row(["axes": [0]], [TestInput([9], in: 0.5...1)]),
         row(["axes": [1]], [TestInput([2, 0, 3])]), row(["axes": [0]], [TestInput([2, 0, 3])]),
         row([:], [TestInput(.scalar, .float32, [0.75])]),
         row(["axes": [2]], [TestInput([1, 3, 1, 2], in: 0.5...1)]),
@@ -90,14 +91,16 @@ private let operations = [
       Reduce.self,
       cases: [
         LayerCase(
-          ["operation": .string(operation), "axes": [1]], [x], expected: [NaiveTensor([4, 1], results)])
+          ["operation": .string(operation), "axes": [1]], [x],
+          expected: [NaiveTensor([4, 1], results)])
       ])
   }
 
   @Test(arguments: operations)
   func reduceIntegers(_ operation: String) {
     let known: [String: [Double]] = [
-      "mean": [-1, 3], "sum": [-3, 9], "max": [2, 4], "min": [-6, 2], "prod": [-12, 24], "l1": [9, 9],
+      "mean": [-1, 3], "sum": [-3, 9], "max": [2, 4], "min": [-6, 2], "prod": [-12, 24],
+      "l1": [9, 9],
       "l2": [6, 5], "log_sum": [0, 2], "log_sum_exp": [2, 4], "sum_square": [41, 29],
     ]
     LayerHarness.check(
@@ -162,7 +165,8 @@ private let operations = [
     LayerCase(["axis": 2, "flatten": true], [[6, 7]]), LayerCase([:], [[0, 4]]),
     LayerCase([:], [[4, 0]]), LayerCase([:], [[5]]),
     LayerCase([:], [TestInput([2, 3], .float32, [1000, 1001, 1002, -1e30, -.infinity, -1e30])]),
-    LayerCase(["axis": 0], [TestInput([3, 2], .float32, [1000, -1e30, 1001, -.infinity, 1002, -1e30])]),
+    LayerCase(
+      ["axis": 0], [TestInput([3, 2], .float32, [1000, -1e30, 1001, -.infinity, 1002, -1e30])]),
     LayerCase([:], [TestInput([2, 3], .float32, [0, .nan, 1, 1, 2, 3])]),
   ]
 
@@ -178,11 +182,12 @@ private let operations = [
     let groups = Dictionary(grouping: x.shape.indices, by: key).mapValues { indices in
       let values = indices.map { x[$0] }
       let top = values.contains { $0.isNaN } ? .nan : values.max() ?? 0
-      return top + log(values.map { exp($0 - top) }.reduce(0, +))
+      return (top: top, logarithm: log(values.map { exp($0 - top) }.reduce(0, +)))
     }
     return [
       NaiveTensor(x.shape) { index in
-        let value = x[index] - (groups[key(index)] ?? .nan)
+        guard let (top, total) = groups[key(index)] else { return .nan }
+        let value = x[index] - top - total
         return logarithm ? value : exp(value)
       }
     ]

@@ -36,7 +36,7 @@ import Testing
     let logits = try session.run([input.view])[0].elements(as: Float.self)
     let expected: [Float] = [
       -0.44057214, -1.7456859, -0.94539541, -0.0031850040, -1.3929279, 0.11106251, -2.0594711,
-      -2.1777627, 3.8644965, -2.2334235,
+      -2.1777627, 3.8644965, -2.2234335,
     ]
     for (found, wanted) in zip(logits, expected) { #expect(abs(found - wanted) < 1e-4) }
   }

@@ -257,7 +257,7 @@ private let valid = entry("U8", "[4]", "[0,4]")
   @Test func tooManyTensorsAreRefused() {
     var limits = Limits()
     limits.tensorsPerFile = 1
-    expectError(.limit, "expected at most 1 tensors, found 3", path: "file") {
+    expectError(.limit, "expected at most 1 values, found more", path: "file @ 100") {
       try readAll(validSafeTensors, limits: limits)
     }
   }

@@ -1,5 +1,6 @@
 import Foundation
 import Lamina
+import LaminaTestSupport
 import Testing
 
 /// A block of code in the README.
@@ -99,13 +100,13 @@ func commandsCAndPythonOfTheReadmeAgree() throws {
   let objects = try String(contentsOf: list, encoding: .utf8).split(separator: "\n")
     .filter { !$0.contains("/lamina_tool.build/") }
   _ = try folder.file("objects", Array((objects.joined(separator: "\n") + "\n").utf8))
-  let maps = ["LaminaKernels", "LaminaImageShim"].map {
-    "-Xcc -fmodule-map-file='\(Tool.folder.path)/\($0).build/module.modulemap'"
-  }
+  let maps =
+    ["LaminaKernels", "LaminaImageShim"].map { "\(Tool.folder.path)/\($0).build" }
+    + ["CJPEG", "CPNG", "CZlib"].map { "\(packageRoot)/Sources/\($0)" }
   let libraries = try Tool.shell("pkg-config --libs libjpeg libpng zlib").output
   let outcome = try Tool.shell(
     """
-    swiftc -swift-version 6 -I '\(Tool.folder.path)/Modules' \(maps.joined(separator: " ")) \
+    swiftc -swift-version 6 -I '\(Tool.folder.path)/Modules' \(maps.map { "-Xcc -fmodule-map-file='\($0)/module.modulemap'" }.joined(separator: " ")) \
     main.swift @objects -o main \(libraries.split(separator: "\n").joined()) && ./main
     """, in: folder.url, environment: ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? ""])
   #expect(outcome.status == 0, "\(outcome.errors)")

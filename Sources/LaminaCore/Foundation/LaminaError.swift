@@ -113,7 +113,8 @@ public func withErrorPath<T>(_ path: @autoclosure () -> String, _ body: () throw
   }
 }
 
-/// The candidate with the smallest edit distance to `name`, when it is near enough to be a likely misspelling.
+/// The candidate with the smallest edit distance to `name`, when it is near enough to be a likely misspelling;
+/// among equals, one that `name` begins.
 public func nearestName(to name: String, in candidates: some Sequence<String>) -> String? {
   let target = Array(name.utf8.prefix(64))
   var best: (name: String, distance: Int)?
@@ -130,7 +131,10 @@ public func nearestName(to name: String, in candidates: some Sequence<String>) -
       }
     }
     let distance = row[other.count]
-    if distance < best?.distance ?? Int.max { best = (candidate, distance) }
+    if let best, distance > best.distance || distance == best.distance && !candidate.hasPrefix(name) {
+      continue
+    }
+    best = (candidate, distance)
   }
   guard let best, best.distance <= max(2, target.count / 3) else { return nil }
   return best.name

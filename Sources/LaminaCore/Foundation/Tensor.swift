@@ -131,9 +131,9 @@ public struct Tensor: Sendable {
   /// Shape and element type.
   public var spec: TensorSpec { TensorSpec(shape, type) }
 
-  /// A view that is valid while the tensor lives.
+  /// A view that keeps the memory alive.
   public var view: TensorView {
-    TensorView(shape, type, storage.baseAddress + byteOffset)
+    TensorView(shape, type, storage.baseAddress + byteOffset, owner: storage)
   }
 
   /// The bytes, to read.
@@ -169,7 +169,7 @@ public struct Tensor: Sendable {
   }
 }
 
-/// A borrowed row-major tensor to read. It does not keep its memory alive.
+/// A row-major tensor to read. It keeps the memory of a `Tensor` alive; memory of others must outlive it.
 public struct TensorView: @unchecked Sendable {
   /// Extents.
   public let shape: Shape
@@ -177,12 +177,17 @@ public struct TensorView: @unchecked Sendable {
   public let type: ElementType
   /// First byte.
   public let baseAddress: UnsafeRawPointer
+  private let owner: AlignedBuffer?
 
   /// A view of memory that holds `shape.count` elements of `type`.
-  public init(_ shape: Shape, _ type: ElementType, _ baseAddress: UnsafeRawPointer) {
+  public init(
+    _ shape: Shape, _ type: ElementType, _ baseAddress: UnsafeRawPointer,
+    owner: AlignedBuffer? = nil
+  ) {
     self.shape = shape
     self.type = type
     self.baseAddress = baseAddress
+    self.owner = owner
   }
 
   /// The elements. `T` must stand for `type`.

@@ -50,7 +50,7 @@ public final class Session: @unchecked Sendable {
 
   /// Runs the model on tensors.
   public func run(_ inputs: [Tensor]) throws -> [Tensor] {
-    try withExtendedLifetime(inputs) { try run(inputs.map(\.view)) }
+    try run(inputs.map(\.view))
   }
 
   /// Runs the model and writes each result into the caller's memory.

@@ -2,7 +2,8 @@
 #define LK_CPU_H
 #include <stdbool.h>
 
-/// Instruction sets that kernels are compiled for. `LK_ISA_SCALAR` is what every CPU of the architecture has.
+/// Instruction sets that kernels are compiled for. `LK_ISA_SCALAR` is what every CPU of the
+/// architecture has.
 typedef enum lk_isa {
   LK_ISA_SCALAR = 0,
   LK_ISA_NEON = 1,
@@ -16,15 +17,16 @@ enum { LK_ISA_COUNT = 4 };
 /// Whether the CPU has the instruction set and the operating system saves its registers.
 bool lk_isa_available(lk_isa isa);
 
-/// The instruction set that kernels called from this thread use: the one set for the thread, else the one named
-/// by the environment variable LAMINA_ISA (scalar, neon, avx2 or avx512; read once; ignored when unknown or not
-/// available), else the best available. A kernel that runs on a pool asks once, on the caller's thread.
+/// The instruction set that kernels called from this thread use: the one set for the thread, else
+/// the one named by the environment variable LAMINA_ISA (scalar, neon, avx2 or avx512; read once;
+/// ignored when unknown or not available), else the best available. A kernel that runs on a pool
+/// asks once, on the caller's thread.
 lk_isa lk_active_isa(void);
 
 /// `scalar`, `neon`, `avx2` or `avx512`.
 const char *lk_isa_name(lk_isa isa);
 
-/// Sets the instruction set for kernels called from this thread; -1 goes back to the default. One that is not
-/// available is ignored.
+/// Sets the instruction set for kernels called from this thread; -1 goes back to the default. One
+/// that is not available is ignored.
 void lk_set_thread_isa(int isa_or_minus_1);
 #endif

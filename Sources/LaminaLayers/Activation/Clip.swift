@@ -4,25 +4,24 @@ import LaminaKernels
 /// y = min(max(x, min), max), for `float32` and integers; `max` wins where the bounds cross.
 ///
 /// Bounds are attributes, or the second and third input: scalars of the first one's type.
-public struct Clip: Layer {
-  /// `lamina.clip`.
-  public static let kind: LayerKind = "lamina.clip"
-  public static var arity: ClosedRange<Int> { 1...3 }
-  public static var outputMemory: OutputMemory { .mayOverwriteInput }
+package struct Clip: Layer {
+  package static let kind: LayerKind = "lamina.clip"
+  package static var arity: ClosedRange<Int> { 1...3 }
+  package static var outputMemory: OutputMemory { .mayOverwriteInput }
   let minimum: Float
   let maximum: Float
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     minimum = try attributes.float("min", default: -.infinity)
     maximum = try attributes.float("max", default: .infinity)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.float("min", minimum)
     attributes.float("max", maximum)
   }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     let spec = try inputs[0].expectingNumbers()
     for (name, bound) in zip(["min", "max"], inputs.dropFirst()) {
       guard bound.type == spec.type, bound.shape.count == 1 else {
@@ -37,7 +36,7 @@ public struct Clip: Layer {
     ElementwiseFunction(code: LK_CLIP, a: minimum, b: maximum)
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     let (x, y, bounds) = (call.inputs[0], call.outputs[0], call.inputs.dropFirst())
     guard let integer = x.type.integerType else {
       let lower = bounds.first?.floats.pointee ?? minimum
@@ -45,7 +44,8 @@ public struct Clip: Layer {
       return function(lower, upper).run(x.shape.count, from: x.floats, to: y.floats, call.pool)
     }
     func run<T: IntegerElement>(_: T.Type) {
-      let lower = bounds.first?.elements(as: T.self)[0] ?? T(saturating: Double(minimum).rounded(.up))
+      let lower =
+        bounds.first?.elements(as: T.self)[0] ?? T(saturating: Double(minimum).rounded(.up))
       let upper =
         bounds.dropFirst().first?.elements(as: T.self)[0]
         ?? T(saturating: Double(maximum).rounded(.down))
@@ -54,7 +54,7 @@ public struct Clip: Layer {
     run(integer)
   }
 
-  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+  package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     guard context.inputs.count == 1, context.inputs[0].type == .float32 else { return nil }
     return PreparedElementwise(function(minimum, maximum), context)
   }

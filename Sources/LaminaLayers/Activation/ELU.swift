@@ -2,16 +2,15 @@ import LaminaCore
 import LaminaKernels
 
 /// y = x < 0 ? alpha·(eˣ − 1) : x (Clevert et al. 2015).
-public struct ELU: ElementwiseLayer {
-  /// `lamina.elu`.
-  public static let kind: LayerKind = "lamina.elu"
+package struct ELU: ElementwiseLayer {
+  package static let kind: LayerKind = "lamina.elu"
   let alpha: Float
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     alpha = try attributes.float("alpha", default: 1)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.float("alpha", alpha)
   }
 

@@ -14,7 +14,10 @@ struct ElementwiseFunction: Sendable {
     return result == 0
   }
 
-  func run(_ count: Int, from x: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>, _ pool: ThreadPool) {
+  func run(
+    _ count: Int, from x: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>,
+    _ pool: ThreadPool
+  ) {
     lk_f32_unary(pool.handle, code, a, b, x, y, count)
   }
 }
@@ -26,17 +29,19 @@ protocol ElementwiseLayer: Layer {
 }
 
 extension ElementwiseLayer {
-  public static var outputMemory: OutputMemory { .mayOverwriteInput }
+  package static var outputMemory: OutputMemory { .mayOverwriteInput }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     [try inputs[0].expecting(.float32)]
   }
 
-  public func forward(_ call: ForwardCall) throws {
-    function.run(call.inputs[0].shape.count, from: call.inputs[0].floats, to: call.outputs[0].floats, call.pool)
+  package func forward(_ call: ForwardCall) throws {
+    function.run(
+      call.inputs[0].shape.count, from: call.inputs[0].floats, to: call.outputs[0].floats, call.pool
+    )
   }
 
-  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+  package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     PreparedElementwise(function, context)
   }
 }

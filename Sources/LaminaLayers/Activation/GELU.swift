@@ -3,17 +3,16 @@ import LaminaKernels
 
 /// y = ½·x·(1 + erf(x/√2)), or with `approximate = "tanh"`
 /// y = ½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) (Hendrycks and Gimpel 2016).
-public struct GELU: ElementwiseLayer {
-  /// `lamina.gelu`.
-  public static let kind: LayerKind = "lamina.gelu"
+package struct GELU: ElementwiseLayer {
+  package static let kind: LayerKind = "lamina.gelu"
   enum Approximation: String, CaseIterable { case none, tanh }
   let approximate: Approximation
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     approximate = try attributes.choice("approximate", default: Approximation.none)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.choice("approximate", approximate)
   }
 

@@ -2,16 +2,15 @@ import LaminaCore
 import LaminaKernels
 
 /// y = x < 0 ? alpha·x : x.
-public struct LeakyReLU: ElementwiseLayer {
-  /// `lamina.leaky_relu`.
-  public static let kind: LayerKind = "lamina.leaky_relu"
+package struct LeakyReLU: ElementwiseLayer {
+  package static let kind: LayerKind = "lamina.leaky_relu"
   let alpha: Float
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     alpha = try attributes.float("alpha", default: 0.01)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.float("alpha", alpha)
   }
 

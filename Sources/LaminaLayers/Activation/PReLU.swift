@@ -5,28 +5,27 @@ import LaminaKernels
 ///
 /// The slope is the parameter `weight` [C], or [1] with `shared = true`; or a second input that broadcasts to
 /// the first.
-public struct PReLU: Layer {
-  /// `lamina.prelu`.
-  public static let kind: LayerKind = "lamina.prelu"
-  public static var arity: ClosedRange<Int> { 1...2 }
-  public static var outputMemory: OutputMemory { .mayOverwriteInput }
+package struct PReLU: Layer {
+  package static let kind: LayerKind = "lamina.prelu"
+  package static var arity: ClosedRange<Int> { 1...2 }
+  package static var outputMemory: OutputMemory { .mayOverwriteInput }
   let shared: Bool
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     shared = try attributes.bool("shared", default: false)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.bool("shared", shared)
   }
 
-  public func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
+  package func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
     guard inputs.count == 1 else { return [] }
     let channels = shared ? 1 : try inputs[0].channels
     return [ParameterSpec("weight", try Shape([channels]), initializer: .constant(0.25))]
   }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     let spec = try inputs[0].expecting(.float32)
     if inputs.count == 2 {
       let slope = try inputs[1].expecting(.float32).shape
@@ -40,7 +39,7 @@ public struct PReLU: Layer {
     return [spec]
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     let x = call.inputs[0]
     let slope = call.inputs.count == 2 ? call.inputs[1] : call.parameters[0]
     var aligned = slope.shape

@@ -2,18 +2,17 @@ import LaminaCore
 import LaminaKernels
 
 /// y = gamma·(x > 0 ? x : alpha·(eˣ − 1)) (Klambauer et al. 2017).
-public struct SELU: ElementwiseLayer {
-  /// `lamina.selu`.
-  public static let kind: LayerKind = "lamina.selu"
+package struct SELU: ElementwiseLayer {
+  package static let kind: LayerKind = "lamina.selu"
   let alpha: Float
   let gamma: Float
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     alpha = try attributes.float("alpha", default: 1.6732632)
     gamma = try attributes.float("gamma", default: 1.050701)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.float("alpha", alpha)
     attributes.float("gamma", gamma)
   }

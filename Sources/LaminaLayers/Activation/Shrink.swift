@@ -2,18 +2,17 @@ import LaminaCore
 import LaminaKernels
 
 /// y = x < −lambd ? x + bias : x > lambd ? x − bias : 0.
-public struct Shrink: ElementwiseLayer {
-  /// `lamina.shrink`.
-  public static let kind: LayerKind = "lamina.shrink"
+package struct Shrink: ElementwiseLayer {
+  package static let kind: LayerKind = "lamina.shrink"
   let bias: Float
   let lambd: Float
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     bias = try attributes.float("bias", default: 0)
     lambd = try attributes.float("lambd", default: 0.5)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.float("bias", bias)
     attributes.float("lambd", lambd)
   }

@@ -2,13 +2,12 @@ import LaminaCore
 import LaminaKernels
 
 /// y = ln(1 + eˣ).
-public struct Softplus: ElementwiseLayer {
-  /// `lamina.softplus`.
-  public static let kind: LayerKind = "lamina.softplus"
+package struct Softplus: ElementwiseLayer {
+  package static let kind: LayerKind = "lamina.softplus"
 
-  public init(attributes: inout AttributeReader) throws {}
+  package init(attributes: inout AttributeReader) throws {}
 
-  public func encode(into attributes: inout AttributeWriter) {}
+  package func encode(into attributes: inout AttributeWriter) {}
 
   var function: ElementwiseFunction { ElementwiseFunction(code: LK_SOFTPLUS) }
 }

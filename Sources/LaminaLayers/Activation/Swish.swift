@@ -2,16 +2,15 @@ import LaminaCore
 import LaminaKernels
 
 /// y = x / (1 + e^(−alpha·x)) (Ramachandran et al. 2017); SiLU when alpha is 1.
-public struct Swish: ElementwiseLayer {
-  /// `lamina.swish`.
-  public static let kind: LayerKind = "lamina.swish"
+package struct Swish: ElementwiseLayer {
+  package static let kind: LayerKind = "lamina.swish"
   let alpha: Float
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     alpha = try attributes.float("alpha", default: 1)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.float("alpha", alpha)
   }
 

@@ -2,16 +2,15 @@ import LaminaCore
 import LaminaKernels
 
 /// y = x > alpha ? x : 0.
-public struct ThresholdedReLU: ElementwiseLayer {
-  /// `lamina.thresholded_relu`.
-  public static let kind: LayerKind = "lamina.thresholded_relu"
+package struct ThresholdedReLU: ElementwiseLayer {
+  package static let kind: LayerKind = "lamina.thresholded_relu"
   let alpha: Float
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     alpha = try attributes.float("alpha", default: 1)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.float("alpha", alpha)
   }
 

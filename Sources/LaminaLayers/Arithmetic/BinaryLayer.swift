@@ -12,19 +12,19 @@ protocol BinaryLayer: Layer {
 }
 
 extension BinaryLayer {
-  public static var arity: ClosedRange<Int> { 2...2 }
-  public static var outputMemory: OutputMemory { .mayOverwriteInput }
+  package static var arity: ClosedRange<Int> { 2...2 }
+  package static var outputMemory: OutputMemory { .mayOverwriteInput }
   static var keepsZeros: Bool { true }
 
-  public func encode(into attributes: inout AttributeWriter) {}
+  package func encode(into attributes: inout AttributeWriter) {}
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     _ = try inputs.commonType()
     let shape = try inputs.dropFirst().reduce(inputs[0].shape) { try $0.broadcast(with: $1.shape) }
     return [TensorSpec(shape, try inputs[0].expectingNumbers().type)]
   }
 
-  public func forward(_ call: ForwardCall) throws { try combine(call) }
+  package func forward(_ call: ForwardCall) throws { try combine(call) }
 
   /// The inputs one after the other.
   func combine(_ call: ForwardCall) throws {
@@ -35,7 +35,9 @@ extension BinaryLayer {
       if i == 0 {
         copy(a, to: y)
       } else if let integer = y.type.integerType {
-        func run<T: IntegerElement>(_: T.Type) { shape.map(a, b, y) { Self.combine($0 as T, $1 as T) } }
+        func run<T: IntegerElement>(_: T.Type) {
+          shape.map(a, b, y) { Self.combine($0 as T, $1 as T) }
+        }
         run(integer)
       } else {
         shape.run(Self.operation, a.floats, b.floats, y.floats, call.pool)
@@ -43,7 +45,7 @@ extension BinaryLayer {
     }
   }
 
-  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+  package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     PreparedBinary(Self.operation, keepsZeros: Self.keepsZeros, context)
   }
 }

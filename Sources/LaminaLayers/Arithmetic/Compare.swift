@@ -1,10 +1,9 @@
 import LaminaCore
 
 /// y = a ∘ b as `bool`, where ∘ is =, <, ≤, > or ≥; for `float32`, integers and, for equality, `bool`.
-public struct Compare: Layer {
-  /// `lamina.compare`.
-  public static let kind: LayerKind = "lamina.compare"
-  public static var arity: ClosedRange<Int> { 2...2 }
+package struct Compare: Layer {
+  package static let kind: LayerKind = "lamina.compare"
+  package static var arity: ClosedRange<Int> { 2...2 }
   enum Operation: String, CaseIterable {
     case equal, less, greater
     case lessOrEqual = "less_or_equal"
@@ -12,20 +11,22 @@ public struct Compare: Layer {
   }
   let operation: Operation
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     operation = try attributes.choice("operation")
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.choice("operation", operation)
   }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
-    if try inputs.commonType() != .bool || operation != .equal { _ = try inputs[0].expectingNumbers() }
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+    if try inputs.commonType() != .bool || operation != .equal {
+      _ = try inputs[0].expectingNumbers()
+    }
     return [TensorSpec(try inputs[0].shape.broadcast(with: inputs[1].shape), .bool)]
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     let (a, b, y) = (call.inputs[0], call.inputs[1], call.outputs[0])
     let shape = Broadcast(a.shape, b.shape, to: y.shape)
     func run<T: Comparable & TensorElement>(_: T.Type) {

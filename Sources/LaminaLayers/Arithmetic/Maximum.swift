@@ -2,13 +2,12 @@ import LaminaCore
 import LaminaKernels
 
 /// y = max(x₁, x₂, …); NaN when one is.
-public struct Maximum: BinaryLayer {
-  /// `lamina.max`.
-  public static let kind: LayerKind = "lamina.max"
-  public static var arity: ClosedRange<Int> { 1...Int.max }
+package struct Maximum: BinaryLayer {
+  package static let kind: LayerKind = "lamina.max"
+  package static var arity: ClosedRange<Int> { 1...Int.max }
   static var operation: lk_binary { LK_MAX }
 
-  public init(attributes: inout AttributeReader) throws {}
+  package init(attributes: inout AttributeReader) throws {}
 
   static func combine<T: FixedWidthInteger>(_ a: T, _ b: T) -> T { Swift.max(a, b) }
 }

@@ -2,28 +2,27 @@ import LaminaCore
 import LaminaKernels
 
 /// y = (x₁ + … + xₙ) / n, for `float32`.
-public struct Mean: BinaryLayer {
-  /// `lamina.mean`.
-  public static let kind: LayerKind = "lamina.mean"
-  public static var arity: ClosedRange<Int> { 1...Int.max }
+package struct Mean: BinaryLayer {
+  package static let kind: LayerKind = "lamina.mean"
+  package static var arity: ClosedRange<Int> { 1...Int.max }
   static var operation: lk_binary { LK_ADD }
 
-  public init(attributes: inout AttributeReader) throws {}
+  package init(attributes: inout AttributeReader) throws {}
 
   static func combine<T: FixedWidthInteger>(_ a: T, _ b: T) -> T { a &+ b }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     _ = try inputs.commonType()
     let shape = try inputs.dropFirst().reduce(inputs[0].shape) { try $0.broadcast(with: $1.shape) }
     return [TensorSpec(shape, try inputs[0].expecting(.float32).type)]
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     try combine(call)
     let y = call.outputs[0]
     var count = Float(call.inputs.count)
     Broadcast(y.shape, .scalar, to: y.shape).run(LK_DIV, y.floats, &count, y.floats, call.pool)
   }
 
-  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? { nil }
+  package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? { nil }
 }

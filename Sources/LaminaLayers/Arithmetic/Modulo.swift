@@ -3,20 +3,19 @@ import LaminaKernels
 
 /// y = a − b·⌊a/b⌋, which has the sign of b; with `fmod = true` a − b·trunc(a/b), which has the sign of a.
 /// Integers, and with `fmod` `float32`; an integer modulo 0 is 0.
-public struct Modulo: Layer {
-  /// `lamina.mod`.
-  public static let kind: LayerKind = "lamina.mod"
-  public static var arity: ClosedRange<Int> { 2...2 }
-  public static var outputMemory: OutputMemory { .mayOverwriteInput }
+package struct Modulo: Layer {
+  package static let kind: LayerKind = "lamina.mod"
+  package static var arity: ClosedRange<Int> { 2...2 }
+  package static var outputMemory: OutputMemory { .mayOverwriteInput }
   let fmod: Bool
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     fmod = try attributes.bool("fmod", default: false)
   }
 
-  public func encode(into attributes: inout AttributeWriter) { attributes.bool("fmod", fmod) }
+  package func encode(into attributes: inout AttributeWriter) { attributes.bool("fmod", fmod) }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     _ = try inputs.commonType()
     let type = try inputs[0].expectingNumbers().type
     guard fmod || type.isInteger else {
@@ -31,7 +30,7 @@ public struct Modulo: Layer {
     return !fmod && r != 0 && (r < 0) != (b < 0) ? r &+ b : r
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     let (a, b, y) = (call.inputs[0], call.inputs[1], call.outputs[0])
     let shape = Broadcast(a.shape, b.shape, to: y.shape)
     guard let integer = y.type.integerType else {

@@ -3,26 +3,25 @@ import LaminaKernels
 
 /// y = a^b in the type of a; a is `float32` or an integer, b too. Integers wrap; a negative power of an integer
 /// is cut to an integer, and 0 to a negative power is 0.
-public struct Power: Layer {
-  /// `lamina.pow`.
-  public static let kind: LayerKind = "lamina.pow"
-  public static var arity: ClosedRange<Int> { 2...2 }
+package struct Power: Layer {
+  package static let kind: LayerKind = "lamina.pow"
+  package static var arity: ClosedRange<Int> { 2...2 }
 
-  public init(attributes: inout AttributeReader) throws {}
+  package init(attributes: inout AttributeReader) throws {}
 
-  public func encode(into attributes: inout AttributeWriter) {}
+  package func encode(into attributes: inout AttributeWriter) {}
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     _ = try inputs[1].expectingNumbers()
     let shape = try inputs[0].shape.broadcast(with: inputs[1].shape)
     return [TensorSpec(shape, try inputs[0].expectingNumbers().type)]
   }
 
-  public func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+  package func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
     inputs[0].type == .float32 && inputs[1].type != .float32 ? inputs[1].shape.count * 4 : 0
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     let (a, b, y) = (call.inputs[0], call.inputs[1], call.outputs[0])
     let shape = Broadcast(a.shape, b.shape, to: y.shape)
     switch (a.type.integerType, b.type.integerType) {
@@ -58,7 +57,9 @@ public struct Power: Layer {
     }
   }
 
-  static func integerPower<T: FixedWidthInteger, E: FixedWidthInteger>(_ base: T, _ exponent: E) -> T {
+  static func integerPower<T: FixedWidthInteger, E: FixedWidthInteger>(_ base: T, _ exponent: E)
+    -> T
+  {
     if exponent < 0 {
       let isOdd = exponent & 1 == 1
       return base == 1 ? 1 : base &+ 1 == 0 && T.isSigned ? (isOdd ? base : 1) : 0

@@ -3,10 +3,9 @@ import LaminaKernels
 
 /// y = f(x) for every element. `float32` for all functions but the logical ones; `abs`, `neg` and `sign` take
 /// integers too, `bitwise_not` integers only, `not` `bool`; `is_nan` and `is_inf` give `bool`.
-public struct Unary: Layer {
-  /// `lamina.unary`.
-  public static let kind: LayerKind = "lamina.unary"
-  public static var outputMemory: OutputMemory { .mayOverwriteInput }
+package struct Unary: Layer {
+  package static let kind: LayerKind = "lamina.unary"
+  package static var outputMemory: OutputMemory { .mayOverwriteInput }
   enum Function: String, CaseIterable {
     case exp, log, sqrt, reciprocal, abs, neg, floor, ceil, round, sign, erf
     case sin, cos, tan, asin, acos, atan, sinh, cosh, asinh, acosh, atanh
@@ -17,15 +16,15 @@ public struct Unary: Layer {
   }
   let function: Function
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     function = try attributes.choice("function")
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.choice("function", function)
   }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     let input = inputs[0]
     switch function {
     case .not: return [try input.expecting(.bool)]
@@ -40,7 +39,7 @@ public struct Unary: Layer {
     }
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     let (x, y) = (call.inputs[0], call.outputs[0])
     switch function {
     case .not: map(x, y) { (v: Bool) in !v }

@@ -1,7 +1,7 @@
 import LaminaCore
 
-/// `y[n, o, p] = bias[o] + Σ weight[o, i, t] · x[n, i, p · strides − begin + t · dilations]` over 1 to 3 spatial
-/// axes, with zeros outside the input.
+/// `y[n, o, p] = bias[o] + Σ weight[o, i, t] · x[n, i, p · strides − begin + t · dilations]` over 1
+/// to 3 spatial axes, with zeros outside the input.
 ///
 /// Input `[batch, channels, spatial…]`, output `[batch, out_channels, spatial…]`.
 /// Parameters: `weight` [out_channels, channels / groups, kernel…], `bias` [out_channels].

@@ -1,12 +1,12 @@
 import LaminaCore
 import LaminaKernels
 
-/// `y = activation(conv(x, weight) + bias + r)`: a two-dimensional convolution, optionally with a sum and an
-/// activation in its epilogue.
+/// `y = activation(conv(x, weight) + bias + r)`: a two-dimensional convolution, optionally with a
+/// sum and an activation in its epilogue.
 ///
-/// Input `[batch, channels, height, width]`, with `residual` a second one of the output's shape; output
-/// `[batch, out_channels, height, width]`.
-/// Parameters: `weight` [out_channels, channels / groups, kernel height, kernel width], `bias` [out_channels].
+/// Input `[batch, channels, height, width]`, with `residual` a second one of the output's shape;
+/// output `[batch, out_channels, height, width]`. Parameters: `weight` [out_channels, channels /
+/// groups, kernel height, kernel width], `bias` [out_channels].
 public struct Conv2D: Layer {
   /// `lamina.conv2d`.
   public static let kind: LayerKind = "lamina.conv2d"
@@ -22,9 +22,9 @@ public struct Conv2D: Layer {
   private let bounds: (min: Float, max: Float)
   private let hasResidual: Bool
 
-  /// Attributes `out_channels`, `kernel_size`, `strides`, `dilations`, `padding` (`[top, left, bottom, right]`,
-  /// `same_upper`, `same_lower` or `valid`), `groups`, `bias`, `activation` (`none`, `relu`, `clip` with
-  /// `activation_min` and `activation_max`), `residual` (false).
+  /// Attributes `out_channels`, `kernel_size`, `strides`, `dilations`, `padding` (`[top, left,
+  /// bottom, right]`, `same_upper`, `same_lower` or `valid`), `groups`, `bias`, `activation`
+  /// (`none`, `relu`, `clip` with `activation_min` and `activation_max`), `residual` (false).
   public init(attributes: inout AttributeReader) throws {
     convolution = try Convolution(attributes: &attributes, rank: 2)
     activation = try attributes.choice("activation", default: Activation.none)

@@ -1,8 +1,8 @@
 import LaminaCore
 import LaminaKernels
 
-/// `y[n, o, p · strides − begin + t · dilations] += weight[i, o, t] · x[n, i, p]`, from `bias[o]`: the gradient of a
-/// convolution by its input, over 1 to 3 spatial axes.
+/// `y[n, o, p · strides − begin + t · dilations] += weight[i, o, t] · x[n, i, p]`, from `bias[o]`:
+/// the gradient of a convolution by its input, over 1 to 3 spatial axes.
 ///
 /// Input `[batch, channels, spatial…]`, output `[batch, out_channels, spatial…]` with extents
 /// `strides · (input − 1) + dilations · (kernel − 1) + 1 + output_padding − begin − end`.
@@ -16,8 +16,9 @@ public struct ConvTranspose: Layer {
   private let outputShape: [Int]?
 
   /// Attributes `out_channels`, `kernel_size` (1 to 3 numbers), `strides`, `dilations`, `padding`
-  /// (`[begin…, end…]` cut from the output, `same_upper`, `same_lower` for `strides · input`, or `valid`),
-  /// `output_padding` (0), `output_shape` (the spatial extents, in place of explicit padding), `groups`, `bias`.
+  /// (`[begin…, end…]` cut from the output, `same_upper`, `same_lower` for `strides · input`, or
+  /// `valid`), `output_padding` (0), `output_shape` (the spatial extents, in place of explicit
+  /// padding), `groups`, `bias`.
   public init(attributes: inout AttributeReader) throws {
     convolution = try Convolution(attributes: &attributes)
     let rank = convolution.window.rank
@@ -31,7 +32,9 @@ public struct ConvTranspose: Layer {
 
   public func encode(into attributes: inout AttributeWriter) {
     convolution.encode(into: &attributes)
-    if outputPadding.contains(where: { $0 != 0 }) { attributes.ints("output_padding", outputPadding) }
+    if outputPadding.contains(where: { $0 != 0 }) {
+      attributes.ints("output_padding", outputPadding)
+    }
     if let outputShape { attributes.ints("output_shape", outputShape) }
   }
 
@@ -68,7 +71,8 @@ public struct ConvTranspose: Layer {
         output.append(target)
       }
       switch (outputShape, window.padding) {
-      case (let shape?, let padding): cut(to: shape[axis], isUpper: padding == .automatic(.sameUpper))
+      case (let shape?, let padding):
+        cut(to: shape[axis], isUpper: padding == .automatic(.sameUpper))
       case (nil, .automatic(.valid)): cut(to: whole, isUpper: true)
       case (nil, .automatic(let flavour)):
         cut(to: extents[axis] * window.strides[axis], isUpper: flavour == .sameUpper)

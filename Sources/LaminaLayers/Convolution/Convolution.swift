@@ -42,7 +42,8 @@ struct Convolution: Sendable, Hashable {
     _ = try window.spatialExtents(of: input)
     let channels = input.shape[1]
     guard channels % groups == 0 else {
-      throw LaminaError(.shape, "expected channels divisible by \(groups) groups, found \(channels)")
+      throw LaminaError(
+        .shape, "expected channels divisible by \(groups) groups, found \(channels)")
     }
     return channels
   }
@@ -55,7 +56,9 @@ struct Convolution: Sendable, Hashable {
   }
 
   func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int {
-    guard let input = inputs.first, let output = outputs.first, input.shape.rank > 1 else { return 0 }
+    guard let input = inputs.first, let output = outputs.first, input.shape.rank > 1 else {
+      return 0
+    }
     return saturatingProduct(
       output.shape.count, saturatingProduct(input.shape[1] / groups, window.taps))
   }
@@ -68,8 +71,9 @@ struct Convolution: Sendable, Hashable {
   }
 }
 
-/// A convolution of given shapes as one two-dimensional kernel call, or, where the window is deep, one for each
-/// slice of the output: the input's slices that an output slice reads are channels of that call.
+/// A convolution of given shapes as one two-dimensional kernel call, or, where the window is deep,
+/// one for each slice of the output: the input's slices that an output slice reads are channels of
+/// that call.
 struct ConvolutionPlan: Sendable {
   private let call: lk_conv2d
   private let channels: Int
@@ -97,7 +101,8 @@ struct ConvolutionPlan: Sendable {
     (inDepth, outDepth, kernelDepth) = (from[0], to[0], kernel[0])
     (strideDepth, dilationDepth, padFront) = (strides[0], dilations[0], pads[0])
     call = lk_conv2d(
-      batch: input.shape[0], in_channels: channels * kernel[0], in_height: from[1], in_width: from[2],
+      batch: input.shape[0], in_channels: channels * kernel[0], in_height: from[1],
+      in_width: from[2],
       out_channels: convolution.outChannels, out_height: to[1], out_width: to[2],
       kernel_height: kernel[1], kernel_width: kernel[2], stride_height: strides[1],
       stride_width: strides[2], dilation_height: dilations[1], dilation_width: dilations[2],
@@ -109,7 +114,9 @@ struct ConvolutionPlan: Sendable {
   private var sliceIn: Int { call.in_height * call.in_width }
   private var sliceOut: Int { call.out_height * call.out_width }
   private var gatherBytes: Int { isFlat ? 0 : aligned(call.batch * call.in_channels * sliceIn * 4) }
-  private var resultBytes: Int { isFlat ? 0 : aligned(call.batch * call.out_channels * sliceOut * 4) }
+  private var resultBytes: Int {
+    isFlat ? 0 : aligned(call.batch * call.out_channels * sliceOut * 4)
+  }
 
   private func aligned(_ bytes: Int) -> Int { (bytes + 63) & ~63 }
 
@@ -149,7 +156,8 @@ struct ConvolutionPlan: Sendable {
       for slice in 0..<outDepth {
         gather(slice, input, to: gathered)
         lk_f32_conv2d(
-          pool.handle, call, gathered, packed, bias, nil, result, scratch + gatherBytes + resultBytes)
+          pool.handle, call, gathered, packed, bias, nil, result,
+          scratch + gatherBytes + resultBytes)
         for plane in 0..<call.pointee.batch * call.pointee.out_channels {
           (output + (plane * outDepth + slice) * sliceOut)
             .update(from: result + plane * sliceOut, count: sliceOut)
@@ -232,7 +240,8 @@ extension Convolution {
       return nil
     }
     return try PreparedConvolution(
-      try plan(for: input, activation: activation, allowsWinograd: !context.isStrict), weight: weight, hasBias: hasBias,
+      try plan(for: input, activation: activation, allowsWinograd: !context.isStrict),
+      weight: weight, hasBias: hasBias,
       threads: context.threads)
   }
 }

@@ -75,7 +75,8 @@ public struct Dense: Layer {
     }
     lk_f32_gemm(
       call.pool.handle, rows, outFeatures, features, 1, input.floats, features, false,
-      call.parameters[0].floats, features, true, hasBias ? 1 : 0, output.floats, outFeatures, scratch)
+      call.parameters[0].floats, features, true, hasBias ? 1 : 0, output.floats, outFeatures,
+      scratch)
   }
 
   public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {

@@ -1,10 +1,11 @@
 import LaminaCore
 import LaminaKernels
 
-/// `y = alpha · op(a) · op(b) + beta · c`, where op transposes when `transpose_a` or `transpose_b` is set.
+/// `y = alpha · op(a) · op(b) + beta · c`, where op transposes when `transpose_a` or `transpose_b`
+/// is set.
 ///
-/// Inputs `a` and `b` are matrices with op(a) [m, k] and op(b) [k, n]; `c`, which may be absent, broadcasts to
-/// the output [m, n].
+/// Inputs `a` and `b` are matrices with op(a) [m, k] and op(b) [k, n]; `c`, which may be absent,
+/// broadcasts to the output [m, n].
 public struct Gemm: Layer {
   /// `lamina.gemm`.
   public static let kind: LayerKind = "lamina.gemm"
@@ -85,7 +86,11 @@ public struct Gemm: Layer {
     for i in 0..<m {
       let from = c.floats + (rows == 1 ? 0 : i * columns)
       let to = output.floats + i * n
-      if columns == 1 { to.update(repeating: from[0], count: n) } else { to.update(from: from, count: n) }
+      if columns == 1 {
+        to.update(repeating: from[0], count: n)
+      } else {
+        to.update(from: from, count: n)
+      }
     }
     return beta
   }

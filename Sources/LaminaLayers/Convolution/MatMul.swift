@@ -1,11 +1,12 @@
 import LaminaCore
 import LaminaKernels
 
-/// `y[…, i, j] = Σ a[…, i, l] · b[…, l, j]`: the matrix product over the last two axes, by NumPy's rules.
+/// `y[…, i, j] = Σ a[…, i, l] · b[…, l, j]`: the matrix product over the last two axes, by NumPy's
+/// rules.
 ///
-/// Inputs `a` `[batch…, m, k]` and `b` `[batch…, k, n]`, whose batch axes broadcast; output `[batch…, m, n]`.
-/// A vector stands for a row on the left and a column on the right, and its axis is dropped. The type is
-/// `float32`, `float64` or an integer; integers wrap.
+/// Inputs `a` `[batch…, m, k]` and `b` `[batch…, k, n]`, whose batch axes broadcast; output
+/// `[batch…, m, n]`. A vector stands for a row on the left and a column on the right, and its axis
+/// is dropped. The type is `float32`, `float64` or an integer; integers wrap.
 public struct MatMul: Layer {
   /// `lamina.matmul`.
   public static let kind: LayerKind = "lamina.matmul"
@@ -17,7 +18,8 @@ public struct MatMul: Layer {
 
   public func encode(into attributes: inout AttributeWriter) {}
 
-  /// The product as matrices: extents, batch axes of the result, and the batch axes of each operand.
+  /// The product as matrices: extents, batch axes of the result, and the batch axes of each
+  /// operand.
   private struct Extents {
     let m: Int
     let n: Int
@@ -45,7 +47,8 @@ public struct MatMul: Layer {
         batch.dimensions + (a.rank > 1 ? [m] : []) + (b.rank > 1 ? [n] : []))
     }
 
-    /// Calls `body` with the number of the matrix of `a`, of `b` and of the result, for each result.
+    /// Calls `body` with the number of the matrix of `a`, of `b` and of the result, for each
+    /// result.
     func forEachMatrix(_ body: (Int, Int, Int) -> Void) {
       var odometer = IndexOdometer(batch.dimensions)
       let (stridesA, stridesB) = (strides(of: batchA), strides(of: batchB))
@@ -92,7 +95,9 @@ public struct MatMul: Layer {
   }
 
   public func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int {
-    guard let depth = inputs.first?.shape.dimensions.last, let output = outputs.first else { return 0 }
+    guard let depth = inputs.first?.shape.dimensions.last, let output = outputs.first else {
+      return 0
+    }
     return saturatingProduct(output.shape.count, depth)
   }
 

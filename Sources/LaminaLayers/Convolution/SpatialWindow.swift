@@ -2,9 +2,9 @@ import LaminaCore
 
 /// The window of a convolution: kernel, strides, dilations and padding over 1 to 3 spatial axes.
 ///
-/// Attributes: `kernel_size` (extents in taps), `strides` (1), `dilations` (1), and `padding` (0): zeros around
-/// the input as `[begin…, end…]`, `[top, left, bottom, right]` in two dimensions, or `same_upper`,
-/// `same_lower`, `valid`.
+/// Attributes: `kernel_size` (extents in taps), `strides` (1), `dilations` (1), and `padding` (0):
+/// zeros around the input as `[begin…, end…]`, `[top, left, bottom, right]` in two dimensions, or
+/// `same_upper`, `same_lower`, `valid`.
 struct SpatialWindow: Sendable, Hashable {
   enum AutoPadding: String, Sendable, CaseIterable {
     case sameUpper = "same_upper"
@@ -46,7 +46,8 @@ struct SpatialWindow: Sendable, Hashable {
     } else {
       padding = .explicit(
         try attributes.ints(
-          "padding", count: 2 * count, default: [Int](repeating: 0, count: 2 * count), in: 0...65535))
+          "padding", count: 2 * count, default: [Int](repeating: 0, count: 2 * count), in: 0...65535
+        ))
     }
   }
 

@@ -6,30 +6,29 @@ import LaminaKernels
 ///
 /// Inference only: batch statistics are not taken. `scale = false` drops `weight`, `center = false` `bias`.
 /// Training would update the statistics by new = (1 − momentum)·old + momentum·batch, as PyTorch does.
-public struct BatchNorm: Layer {
-  /// `lamina.batch_norm`.
-  public static let kind: LayerKind = "lamina.batch_norm"
-  public static var outputMemory: OutputMemory { .mayOverwriteInput }
+package struct BatchNorm: Layer {
+  package static let kind: LayerKind = "lamina.batch_norm"
+  package static var outputMemory: OutputMemory { .mayOverwriteInput }
   let epsilon: Float
   let momentum: Float
   let scale: Bool
   let center: Bool
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     epsilon = try attributes.epsilon(default: 1e-5)
     momentum = try attributes.float("momentum", default: 0.1)
     scale = try attributes.bool("scale", default: true)
     center = try attributes.bool("center", default: true)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.float("epsilon", epsilon)
     attributes.float("momentum", momentum)
     attributes.bool("scale", scale)
     attributes.bool("center", center)
   }
 
-  public func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
+  package func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
     let shape = try Shape([inputs[0].channels])
     return affineParameters(shape, scale: scale, center: center) + [
       ParameterSpec("running_mean", shape, role: .buffer, initializer: .zeros),
@@ -37,16 +36,16 @@ public struct BatchNorm: Layer {
     ]
   }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     _ = try inputs[0].channels
     return [try inputs[0].expecting(.float32)]
   }
 
-  public func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+  package func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
     inputs[0].shape.rank >= 2 ? 2 * 4 * inputs[0].shape[1] : 0
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     let shape = call.inputs[0].shape
     let scratch = call.scratch.bindMemory(to: Float.self)
     guard shape.count > 0, let scales = scratch.baseAddress else { return }

@@ -3,28 +3,27 @@ import LaminaKernels
 
 /// y = weight[c]·(x − μ)/√(σ² + epsilon) + bias[c] with mean μ and population variance σ² of each item's group of
 /// C/groups channels of [N, C, …], for `float32` (Wu and He 2018).
-public struct GroupNorm: Layer {
-  /// `lamina.group_norm`.
-  public static let kind: LayerKind = "lamina.group_norm"
-  public static var outputMemory: OutputMemory { .mayOverwriteInput }
+package struct GroupNorm: Layer {
+  package static let kind: LayerKind = "lamina.group_norm"
+  package static var outputMemory: OutputMemory { .mayOverwriteInput }
   let groups: Int
   let epsilon: Float
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     groups = try attributes.int("groups", in: 1...Int(Int32.max))
     epsilon = try attributes.epsilon(default: 1e-5)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.int("groups", groups)
     attributes.float("epsilon", epsilon)
   }
 
-  public func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
+  package func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
     affineParameters(try Shape([inputs[0].channels]), scale: true, center: true)
   }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     let channels = try inputs[0].channels
     guard channels % groups == 0 else {
       throw LaminaError(.shape, "expected channels in \(groups) equal groups, found \(channels)")
@@ -32,7 +31,7 @@ public struct GroupNorm: Layer {
     return [try inputs[0].expecting(.float32)]
   }
 
-  public func forward(_ call: ForwardCall) throws { normalizeGroups(groups, epsilon, call) }
+  package func forward(_ call: ForwardCall) throws { normalizeGroups(groups, epsilon, call) }
 }
 
 func normalizeGroups(_ groups: Int, _ epsilon: Float, _ call: ForwardCall) {

@@ -3,30 +3,29 @@ import LaminaKernels
 
 /// y = weight[c]·(x − μ)/√(σ² + epsilon) + bias[c] with mean μ and population variance σ² of each channel of each
 /// item of [N, C, …], for `float32` (Ulyanov et al. 2016).
-public struct InstanceNorm: Layer {
-  /// `lamina.instance_norm`.
-  public static let kind: LayerKind = "lamina.instance_norm"
-  public static var outputMemory: OutputMemory { .mayOverwriteInput }
+package struct InstanceNorm: Layer {
+  package static let kind: LayerKind = "lamina.instance_norm"
+  package static var outputMemory: OutputMemory { .mayOverwriteInput }
   let epsilon: Float
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     epsilon = try attributes.epsilon(default: 1e-5)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.float("epsilon", epsilon)
   }
 
-  public func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
+  package func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
     affineParameters(try Shape([inputs[0].channels]), scale: true, center: true)
   }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     _ = try inputs[0].channels
     return [try inputs[0].expecting(.float32)]
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     normalizeGroups(call.inputs[0].shape[1], epsilon, call)
   }
 }

@@ -5,17 +5,16 @@ import LaminaKernels
 /// it, for `float32` (Ba et al. 2016). `weight` and `bias` have the shape of those axes.
 ///
 /// With `statistics` the outputs are y, μ and 1/√(σ² + epsilon), the latter with extents of 1 from `axis` on.
-public struct LayerNorm: Layer {
-  /// `lamina.layer_norm`.
-  public static let kind: LayerKind = "lamina.layer_norm"
-  public static var outputMemory: OutputMemory { .mayOverwriteInput }
+package struct LayerNorm: Layer {
+  package static let kind: LayerKind = "lamina.layer_norm"
+  package static var outputMemory: OutputMemory { .mayOverwriteInput }
   let axis: Int
   let epsilon: Float
   let scale: Bool
   let center: Bool
   let statistics: Bool
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     axis = try attributes.int("axis", default: -1)
     epsilon = try attributes.epsilon(default: 1e-5)
     scale = try attributes.bool("scale", default: true)
@@ -23,7 +22,7 @@ public struct LayerNorm: Layer {
     statistics = try attributes.bool("statistics", default: false)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.int("axis", axis)
     attributes.float("epsilon", epsilon)
     attributes.bool("scale", scale)
@@ -31,15 +30,15 @@ public struct LayerNorm: Layer {
     attributes.bool("statistics", statistics)
   }
 
-  public var outputCount: Int { statistics ? 3 : 1 }
+  package var outputCount: Int { statistics ? 3 : 1 }
 
-  public func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
+  package func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
     let shape = inputs[0].shape
     let normalized = try Shape(Array(shape.dimensions[shape.axis(axis)...]))
     return affineParameters(normalized, scale: scale, center: center)
   }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     let spec = try inputs[0].expecting(.float32)
     let axis = try spec.shape.axis(axis)
     if !statistics { return [spec] }
@@ -48,7 +47,7 @@ public struct LayerNorm: Layer {
     return [spec, statistic, statistic]
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     let shape = call.inputs[0].shape
     let axis = try shape.axis(axis)
     guard shape.count > 0 else {

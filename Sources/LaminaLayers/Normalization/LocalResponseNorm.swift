@@ -7,9 +7,8 @@ import LaminaKernels
 /// [N, C, H, W], zeros outside (Caffe). a is `alpha`, divided by the number of neighbours with
 /// `alpha_divided_by_size` (ONNX, Caffe, PyTorch; not the paper, TensorFlow). A window of even size reaches one
 /// further behind (`even_window = "onnx"`) or before (`"torch"`).
-public struct LocalResponseNorm: Layer {
-  /// `lamina.lrn`.
-  public static let kind: LayerKind = "lamina.lrn"
+package struct LocalResponseNorm: Layer {
+  package static let kind: LayerKind = "lamina.lrn"
   enum EvenWindow: String, CaseIterable { case onnx, torch }
   enum Region: String, CaseIterable {
     case acrossChannels = "across_channels"
@@ -23,7 +22,7 @@ public struct LocalResponseNorm: Layer {
   let evenWindow: EvenWindow
   let region: Region
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     size = try attributes.int("size", in: 1...Int(Int32.max))
     alpha = try attributes.float("alpha", default: 1e-4)
     beta = try attributes.float("beta", default: 0.75)
@@ -33,7 +32,7 @@ public struct LocalResponseNorm: Layer {
     region = try attributes.choice("region", default: .acrossChannels)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.int("size", size)
     attributes.float("alpha", alpha)
     attributes.float("beta", beta)
@@ -43,13 +42,13 @@ public struct LocalResponseNorm: Layer {
     attributes.choice("region", region)
   }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     _ = try inputs[0].channels
     if region == .withinChannel { try inputs[0].shape.expectMap(spatialAxes: 2) }
     return [try inputs[0].expecting(.float32)]
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     let shape = call.inputs[0].shape
     let (x, y) = (call.inputs[0].floats, call.outputs[0].floats)
     let (shorter, longer) = ((size - 1) / 2, size / 2)

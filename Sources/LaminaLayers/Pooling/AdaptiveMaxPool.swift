@@ -2,13 +2,12 @@ import LaminaCore
 import LaminaKernels
 
 /// y[n, c, i] = max of bin i of x[n, c]: ⌊i·input/output⌋ ..< ⌈(i + 1)·input/output⌉ along each spatial axis.
-public struct AdaptiveMaxPool: AdaptivePoolingLayer {
-  /// `lamina.adaptive_max_pool`.
-  public static let kind: LayerKind = "lamina.adaptive_max_pool"
+package struct AdaptiveMaxPool: AdaptivePoolingLayer {
+  package static let kind: LayerKind = "lamina.adaptive_max_pool"
   static var operation: lk_pooling { LK_POOL_MAX }
   let outputSize: [Int]
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     outputSize = try Self.readOutputSize(&attributes)
   }
 }

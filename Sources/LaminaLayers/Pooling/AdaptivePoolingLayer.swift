@@ -20,17 +20,17 @@ extension AdaptivePoolingLayer {
     return size
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.ints("output_size", outputSize)
   }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     let input = try inputs[0].expecting(.float32).shape
     try input.expectMap(spatialAxes: outputSize.count)
     return [TensorSpec(try Shape(input.dimensions.prefix(2) + outputSize))]
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     let (input, output) = (call.inputs[0].shape, call.outputs[0].shape)
     let (x, y) = (call.inputs[0].floats, call.outputs[0].floats)
     let bins = Array(zip(input.spatial, output.spatial))

@@ -5,18 +5,17 @@ import LaminaKernels
 ///
 /// Elements are those within the input, or with `count_include_pad` those within the padded input; positions
 /// that only `ceil_mode` adds behind the padding never count.
-public struct AveragePool: WindowPoolingLayer {
-  /// `lamina.average_pool`.
-  public static let kind: LayerKind = "lamina.average_pool"
+package struct AveragePool: WindowPoolingLayer {
+  package static let kind: LayerKind = "lamina.average_pool"
   let geometry: PoolingGeometry
   let includesPadding: Bool
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     geometry = try PoolingGeometry(attributes: &attributes)
     includesPadding = try attributes.bool("count_include_pad", default: false)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     geometry.encode(into: &attributes)
     attributes.bool("count_include_pad", includesPadding)
   }

@@ -2,22 +2,21 @@ import LaminaCore
 import LaminaKernels
 
 /// y[n, c, 0, …] = (Σ|x[n, c]|ᵖ)^(1/p).
-public struct GlobalLpPool: Layer {
-  /// `lamina.global_lp_pool`.
-  public static let kind: LayerKind = "lamina.global_lp_pool"
+package struct GlobalLpPool: Layer {
+  package static let kind: LayerKind = "lamina.global_lp_pool"
   let exponent: Float
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     exponent = try attributes.positiveFloat("p", default: 2)
   }
 
-  public func encode(into attributes: inout AttributeWriter) { attributes.float("p", exponent) }
+  package func encode(into attributes: inout AttributeWriter) { attributes.float("p", exponent) }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     [TensorSpec(try inputs[0].expecting(.float32).shape.globallyPooled())]
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     let shape = call.inputs[0].shape
     let axes = shape.spatial.map {
       lk_window_axis(input: $0, output: 1, kernel: $0, stride: 1, dilation: 1, before: 0, after: 0)

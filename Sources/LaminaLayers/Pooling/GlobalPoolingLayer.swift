@@ -8,17 +8,17 @@ protocol GlobalPoolingLayer: Layer {
 }
 
 extension GlobalPoolingLayer {
-  public func encode(into attributes: inout AttributeWriter) {}
+  package func encode(into attributes: inout AttributeWriter) {}
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     [TensorSpec(try inputs[0].expecting(.float32).shape.globallyPooled())]
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     PreparedGlobalPooling(Self.reduction, call.inputs[0].shape, .plain).run(call)
   }
 
-  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+  package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     PreparedGlobalPooling(Self.reduction, context.inputs[0].shape, context.inputLayouts[0])
   }
 }

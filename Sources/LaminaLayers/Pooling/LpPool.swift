@@ -2,18 +2,17 @@ import LaminaCore
 import LaminaKernels
 
 /// y[n, c, o] = (Σ|x|ᵖ over the window of o)^(1/p).
-public struct LpPool: WindowPoolingLayer {
-  /// `lamina.lp_pool`.
-  public static let kind: LayerKind = "lamina.lp_pool"
+package struct LpPool: WindowPoolingLayer {
+  package static let kind: LayerKind = "lamina.lp_pool"
   let geometry: PoolingGeometry
   let exponent: Float
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     geometry = try PoolingGeometry(attributes: &attributes)
     exponent = try attributes.positiveFloat("p", default: 2)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     geometry.encode(into: &attributes)
     attributes.float("p", exponent)
   }

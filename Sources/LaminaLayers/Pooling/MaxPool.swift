@@ -5,34 +5,33 @@ import LaminaKernels
 ///
 /// With `return_indices` a second output (`int64`) tells where each maximum lies in the whole input, row-major,
 /// or with `storage_order = 1` with height running fastest within a plane.
-public struct MaxPool: WindowPoolingLayer {
-  /// `lamina.max_pool`.
-  public static let kind: LayerKind = "lamina.max_pool"
+package struct MaxPool: WindowPoolingLayer {
+  package static let kind: LayerKind = "lamina.max_pool"
   let geometry: PoolingGeometry
   let returnIndices: Bool
   let storageOrder: Int
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     geometry = try PoolingGeometry(attributes: &attributes)
     returnIndices = try attributes.bool("return_indices", default: false)
     storageOrder = try attributes.int("storage_order", default: 0, in: 0...1)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     geometry.encode(into: &attributes)
     attributes.bool("return_indices", returnIndices)
     attributes.int("storage_order", storageOrder)
   }
 
   var operation: lk_pooling { LK_POOL_MAX }
-  public var outputCount: Int { returnIndices ? 2 : 1 }
+  package var outputCount: Int { returnIndices ? 2 : 1 }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     let shape = try geometry.outputShape(for: inputs[0].expecting(.float32).shape)
     return [TensorSpec(shape)] + (returnIndices ? [TensorSpec(shape, .int64)] : [])
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     let shape = call.inputs[0].shape
     guard returnIndices else { return try PreparedPooling(self, shape, .plain).run(call) }
     lk_f32_max_pool_indices(
@@ -40,7 +39,7 @@ public struct MaxPool: WindowPoolingLayer {
       call.outputs[0].floats, call.outputs[1].elements(as: Int64.self).baseAddress, shape.planes)
   }
 
-  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+  package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     if returnIndices { return nil }
     return try PreparedPooling(self, context.inputs[0].shape, context.inputLayouts[0])
   }

@@ -16,17 +16,17 @@ protocol WindowPoolingLayer: Layer {
 extension WindowPoolingLayer {
   var includesPadding: Bool { false }
   var exponent: Float { 2 }
-  public var window: Window? { geometry.window }
+  package var window: Window? { geometry.window }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     [TensorSpec(try geometry.outputShape(for: inputs[0].expecting(.float32).shape))]
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     try PreparedPooling(self, call.inputs[0].shape, .plain).run(call)
   }
 
-  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+  package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     try PreparedPooling(self, context.inputs[0].shape, context.inputLayouts[0])
   }
 }
@@ -49,7 +49,7 @@ struct PreparedPooling: PreparedLayer {
     exponent = layer.exponent
     let axes = try layer.geometry.axes(for: input)
     self.axes = axes
-    if operation == LK_POOL_AVERAGE {
+    if operation == LK_POOL_AVERAGE, input.count > 0 {
       divisors = axes.flatMap { axis in
         [Float](unsafeUninitializedCapacity: axis.output) { buffer, count in
           withUnsafePointer(to: axis) {
@@ -63,7 +63,8 @@ struct PreparedPooling: PreparedLayer {
     }
     // A dilated window may lie in the padding alone, where a maximum is −infinity and would fill the
     // missing channels of a block.
-    let isBlockable = operation == LK_POOL_AVERAGE
+    let isBlockable =
+      operation == LK_POOL_AVERAGE
       || operation == LK_POOL_MAX && axes.allSatisfy { $0.dilation == 1 }
     if case .blocked(let channels, _) = offered, isBlockable {
       layout = offered

@@ -1,14 +1,13 @@
 import LaminaCore
 
 /// y = x − max x − ln Σe^(x − max x) along `axis`.
-public struct LogSoftmax: SoftmaxLayer {
-  /// `lamina.log_softmax`.
-  public static let kind: LayerKind = "lamina.log_softmax"
+package struct LogSoftmax: SoftmaxLayer {
+  package static let kind: LayerKind = "lamina.log_softmax"
   static var isLogarithm: Bool { true }
   let axis: Int
   let flatten: Bool
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     axis = try attributes.int("axis", default: -1)
     flatten = try attributes.bool("flatten", default: false)
   }

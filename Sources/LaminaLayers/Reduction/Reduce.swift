@@ -6,10 +6,9 @@ import LaminaKernels
 /// mean Σx/n, sum Σx, max, min, prod Πx, l1 Σ|x|, l2 √Σx², log_sum ln Σx, log_sum_exp ln Σeˣ, sum_square Σx².
 /// `axes` is an attribute or a second input known when planning; without axes all are reduced, or with
 /// `noop_with_empty_axes` none. Over no elements a sum is 0, a product 1, max −∞ and min +∞ (the type's bounds).
-public struct Reduce: Layer {
-  /// `lamina.reduce`.
-  public static let kind: LayerKind = "lamina.reduce"
-  public static var arity: ClosedRange<Int> { 1...2 }
+package struct Reduce: Layer {
+  package static let kind: LayerKind = "lamina.reduce"
+  package static var arity: ClosedRange<Int> { 1...2 }
   enum Operation: String, CaseIterable {
     case mean, sum, max, min, prod, l1, l2
     case logSum = "log_sum"
@@ -21,21 +20,21 @@ public struct Reduce: Layer {
   let keepDims: Bool
   let noopWithEmptyAxes: Bool
 
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     operation = try attributes.choice("operation")
     axes = try attributes.ints("axes", default: [])
     keepDims = try attributes.bool("keep_dims", default: true)
     noopWithEmptyAxes = try attributes.bool("noop_with_empty_axes", default: false)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.choice("operation", operation)
     if !axes.isEmpty { attributes.ints("axes", axes) }
     attributes.bool("keep_dims", keepDims)
     attributes.bool("noop_with_empty_axes", noopWithEmptyAxes)
   }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     let spec = try inputs[0].expectingNumbers()
     let reduced = try reducedAxes(of: spec.shape, axes: inputs.dropFirst().first)
     let dimensions = spec.shape.dimensions.enumerated().compactMap { axis, extent in
@@ -70,7 +69,7 @@ public struct Reduce: Layer {
     return reduced
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     let (x, y) = (call.inputs[0], call.outputs[0])
     let input = call.inputs.dropFirst().first.map {
       TensorSpec($0.shape, $0.type, value: try? Tensor(copying: $0))

@@ -13,19 +13,19 @@ protocol SoftmaxLayer: Layer {
 }
 
 extension SoftmaxLayer {
-  public static var outputMemory: OutputMemory { .mayOverwriteInput }
+  package static var outputMemory: OutputMemory { .mayOverwriteInput }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.int("axis", axis)
     attributes.bool("flatten", flatten)
   }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     _ = try inputs[0].shape.axis(axis, inclusive: flatten)
     return [try inputs[0].expecting(.float32)]
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     let shape = call.inputs[0].shape
     let axis = try shape.axis(axis, inclusive: flatten)
     let inner = flatten ? 1 : shape.count(from: axis + 1)

@@ -5,14 +5,14 @@ extension Command {
     name: "output", letter: "o", value: .text("FILE"), help: "the Lamina model to write; required")
   private static let model = Option(
     name: "model", value: .text("NAME"),
-    help: "model of the catalogue that the weights belong to; default: the one FILE's name contains"
+    help: "the weights' model in the catalogue; default: the one FILE's name contains"
   )
   private static let labels = Option(
     name: "labels", value: .text("FILE"), help: "names of the classes, one a line")
   private static let preprocessing = Option(
     name: "preprocessing", value: .text("WAY"),
     help:
-      "how pictures become the input: torch, tf, caffe, or a JSON file; default: the model's own")
+      "how pictures become the input: torch, tf, caffe or a JSON file; default: the model's")
 
   static let `import` = Command(
     name: "import", summary: "turn weights of PyTorch, safetensors or ONNX into a Lamina model",
