@@ -73,7 +73,7 @@ test: check-headers packages-python ## run every test, in release
 	  $(PYTHON) -m unittest discover -s examples/python/tests
 	LAMINA_PREFIX=$(CURDIR)/$(STAGE) LAMINA_PYTHON="$$(command -v $(PYTHON))" $(SWIFT) test -c release
 
-demo: build packages-python ## classify a photo of a cat from the command line, C and Python
+demo: packages-python ## classify a photo of a cat from the command line, C and Python
 	@$(MAKE) --no-print-directory install PREFIX=$(CURDIR)/$(STAGE) DESTDIR=
 	$(PYTHON) examples/python/demo.py --prefix $(STAGE)
 

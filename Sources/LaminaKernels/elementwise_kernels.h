@@ -47,7 +47,13 @@ LK_INLINE vf vf_unary(lk_unary f, vf v, vf a, vf b) {
   }
 }
 
-LK_INLINE void map_unary(lk_unary f, vf a, vf b, const float *x, float *y, size_t n) {
+// Without optimisation each inlined copy keeps stack of its own, megabytes in all: one copy does then.
+#ifdef __OPTIMIZE__
+LK_INLINE
+#else
+static
+#endif
+void map_unary(lk_unary f, vf a, vf b, const float *x, float *y, size_t n) {
   size_t i = 0;
   for (; i + LK_LANES <= n; i += LK_LANES) vf_store(y + i, vf_unary(f, vf_load(x + i), a, b));
   const int rest = (int)(n - i);

@@ -177,7 +177,7 @@ import Testing
     try succeed { lamina_model_load(context, fixture.path, &model, $0) }
     defer { lamina_model_release(model) }
     #expect(log.lines.map(\.0) == [Int32(LAMINA_LOG_INFO)])
-    #expect(log.lines.map(\.1) == ["loaded mnist_cnn, 12 nodes"])
+    #expect(log.lines.map(\.1) == ["loaded mnist_cnn, 13 nodes"])
     var info = lamina_model_info()
     info.struct_size = UInt32(MemoryLayout<lamina_model_info>.size)
     try succeed { lamina_model_get_info(model, &info, $0) }

@@ -50,7 +50,7 @@ import Testing
     #expect(info.input_count == 1)
     #expect(info.output_count == 1)
     #expect(info.label_count == 10)
-    #expect(info.node_count == 12)
+    #expect(info.node_count == 13)
     // 8·9+8, 16·8·9+16, 24·16·9+24, 2·24, 24·22·22·32+32, 32·10+10, 2·10
     #expect(info.parameter_count == 80 + 1168 + 3480 + 48 + 371_744 + 330 + 20)
 

@@ -499,13 +499,17 @@ struct MovementTests {
         LayerCase(["block_size": 2], [[2, 3, 4, 6]]), LayerCase(["block_size": 1], [[1, 3, 2, 2]]),
         LayerCase(["block_size": 3], [TestInput([1, 2, 3, 6], .int64, in: -9...9)]),
         LayerCase(["block_size": 2], [[1, 16, 80, 80]]),
+        LayerCase(["block_size": 2, "mode": "crd"], [[2, 3, 4, 6]]),
       ]
     ) { call in
       guard case .int(let b) = call.attributes["block_size"] else { return [] }
-      let x = call.inputs[0]
+      let (x, isDCR) = (call.inputs[0], call.attributes["mode"] == nil)
       return [
         NaiveTensor(call.outputs[0].shape) { index in
-          let (block, c) = index[1].quotientAndRemainder(dividingBy: x.shape[1])
+          let (block, c) =
+            isDCR
+            ? index[1].quotientAndRemainder(dividingBy: x.shape[1])
+            : (index[1] % (b * b), index[1] / (b * b))
           return x[index[0], c, index[2] * b + block / b, index[3] * b + block % b]
         }
       ]

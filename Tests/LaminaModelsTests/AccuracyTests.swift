@@ -47,7 +47,8 @@ import Testing
       try ModelFile.load(path: Self.efficientNet, registry: .standard))
     print("EfficientNet-Lite0: \(hits.top1)/100 top-1, \(hits.top5)/100 top-5")
     #expect(hits.top1 >= 88)
-    #expect(hits.top5 >= 97)
+    // The authors' own PyTorch code gives 90 and 95 on the same pictures, prepared alike.
+    #expect(hits.top5 >= 95)
   }
 
   @Test(.enabled(if: SharedData.isAvailable, "skipped: no shared data"))
@@ -55,7 +56,7 @@ import Testing
     let path = try #require(SharedData.path("weights/squeezenet1.1_fp16.onnx"))
     let model = try ModelFile.load(path: path, registry: .standard)
     var metadata = model.metadata
-    metadata.preprocessing = .caffe(size: 227)
+    metadata.preprocessing = .caffe()
     let hits = try imageNetHits(model.replacingMetadata(metadata))
     print("SqueezeNet 1.1 fp16: \(hits.top1)/100 top-1, \(hits.top5)/100 top-5")
     #expect(hits.top1 >= 60)

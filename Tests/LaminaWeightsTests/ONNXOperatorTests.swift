@@ -5,7 +5,9 @@ import Testing
 /// How nodes and exporters' patterns become layers.
 @Suite struct ONNXOperatorTests {
   /// Kinds of the graph's nodes in order.
-  static func kinds(_ nodes: [[UInt8]], input: [Any] = [1, 2], initializers: [[UInt8]] = [], opset: Int = 17)
+  static func kinds(
+    _ nodes: [[UInt8]], input: [Any] = [1, 2], initializers: [[UInt8]] = [], opset: Int = 17
+  )
     throws -> [String]
   {
     try load(nodes, input: input, initializers: initializers, opset: opset).graph.nodes
@@ -50,7 +52,8 @@ import Testing
   @Test func sharedWeightsAreStoredOnce() throws {
     let model = try Self.load(
       [
-        ONNX.node("Conv", ["x", "w"], ["t"], name: "a"), ONNX.node("Conv", ["t", "w"], ["y"], name: "b"),
+        ONNX.node("Conv", ["x", "w"], ["t"], name: "a"),
+        ONNX.node("Conv", ["t", "w"], ["y"], name: "b"),
       ], input: [1, 3, 5, 5], initializers: [Self.zeros("w", 3, 3, 1, 1)])
     #expect(model.parameters.keys.sorted() == ["a.weight"])
     #expect(model.graph.nodes[1].bindings == ["weight": .tensor("a.weight")])
@@ -69,7 +72,10 @@ import Testing
 
   @Test func weightsOfConstantOfShape() throws {
     let model = try Self.load(
-      [ONNX.node("ConstantOfShape", ["s"], ["w"]), ONNX.node("Conv", ["x", "w"], ["y"], name: "c")],
+      [
+        ONNX.node("ConstantOfShape", ["s"], ["w"]),
+        ONNX.node("Conv", ["x", "w"], ["y"], name: "c"),
+      ],
       input: [1, 3, 5, 5], initializers: [ONNX.ints("s", [4, 3, 1, 1])])
     #expect(model.graph.nodes.map(\.definition.kind) == ["lamina.conv2d"])
     #expect(model.parameters["c.weight"]?.shape == [4, 3, 1, 1])
@@ -196,17 +202,19 @@ import Testing
   @Test func viewBecomesFlatten() throws {
     let model = try Self.load(
       [
-        ONNX.node("Shape", ["x"], ["s"]), ONNX.node("Gather", ["s", "zero"], ["n"], ["axis": .int(0)]),
+        ONNX.node("Shape", ["x"], ["s"]),
+        ONNX.node("Gather", ["s", "zero"], ["n"], ["axis": .int(0)]),
         ONNX.node("Unsqueeze", ["n", "axes"], ["u"]),
         ONNX.node("Concat", ["u", "minus"], ["c"], ["axis": .int(0)]),
         ONNX.node("Reshape", ["x", "c"], ["y"]),
       ], input: ["N", 3, 2, 2],
       initializers: [
-        ONNX.tensor("zero", [], type: 7, raw: [UInt8](repeating: 0, count: 8)), ONNX.ints("axes", [0]),
+        ONNX.tensor("zero", [], type: 7, raw: [UInt8](repeating: 0, count: 8)),
+        ONNX.ints("axes", [0]),
         ONNX.ints("minus", [-1]),
       ])
     #expect(model.graph.nodes.map(\.definition.kind) == ["lamina.flatten"])
-    #expect(model.graph.nodes[0].attributes["axis"] == 1)
+    #expect(model.graph.nodes[0].attributes.isEmpty)
   }
 
   @Test func channelShuffleKeepsItsBatch() throws {
@@ -216,7 +224,9 @@ import Testing
         ONNX.node("Concat", ["n", "rest"], ["c"], ["axis": .int(0)]),
         ONNX.node("Reshape", ["x", "c"], ["y"]),
       ], input: ["N", 4, 2, 2],
-      initializers: [ONNX.ints("zero", [0]), ONNX.ints("one", [1]), ONNX.ints("rest", [2, 2, 2, 2])])
+      initializers: [
+        ONNX.ints("zero", [0]), ONNX.ints("one", [1]), ONNX.ints("rest", [2, 2, 2, 2]),
+      ])
     #expect(model.graph.nodes.map(\.definition.kind) == ["lamina.reshape"])
     #expect(model.graph.nodes[0].attributes["shape"] == .ints([0, 2, 2, 2, 2]))
   }
@@ -238,7 +248,8 @@ import Testing
 
   @Test func linearBecomesDense() throws {
     let model = try Self.load(
-      [ONNX.node("Gemm", ["x", "w", "b"], ["y"], name: "fc", ["transB": .int(1)])], input: ["N", 3],
+      [ONNX.node("Gemm", ["x", "w", "b"], ["y"], name: "fc", ["transB": .int(1)])],
+      input: ["N", 3],
       initializers: [ONNX.floats("w", [2, 3], [1, 2, 3, 4, 5, 6]), Self.zeros("b", 2)])
     #expect(model.graph.nodes.map(\.definition.kind) == ["lamina.dense"])
     #expect(model.parameters["fc.weight"]?.elements(as: Float.self) == [1, 2, 3, 4, 5, 6])
@@ -264,7 +275,8 @@ import Testing
   @Test func mapIntoGemmIsFlattened() throws {
     let (model, report) = try ONNX.load(
       ONNX.model(
-        [ONNX.node("Gemm", ["x", "w"], ["y"], name: "fc", ["transB": .int(1)])], input: [1, 3, 2, 2],
+        [ONNX.node("Gemm", ["x", "w"], ["y"], name: "fc", ["transB": .int(1)])],
+        input: [1, 3, 2, 2],
         initializers: [Self.zeros("w", 5, 12)]))
     #expect(model.graph.nodes.map(\.definition.kind) == ["lamina.flatten", "lamina.dense"])
     #expect(
@@ -281,8 +293,10 @@ import Testing
     let clip = [
       ONNX.node("Add", ["x", "three"], ["a"]), ONNX.node("Clip", ["a", "zero", "six"], ["c"]),
     ]
-    let inner = clip + [ONNX.node("Div", ["c", "six"], ["d"]), ONNX.node("Mul", ["x", "d"], ["y"])]
-    let outer = clip + [ONNX.node("Mul", ["x", "c"], ["m"]), ONNX.node("Div", ["m", "six"], ["y"])]
+    let inner =
+      clip + [ONNX.node("Div", ["c", "six"], ["d"]), ONNX.node("Mul", ["x", "d"], ["y"])]
+    let outer =
+      clip + [ONNX.node("Mul", ["x", "c"], ["m"]), ONNX.node("Div", ["m", "six"], ["y"])]
     for nodes in [inner, outer] {
       #expect(try Self.kinds(nodes, initializers: Self.swishConstants) == ["lamina.hard_swish"])
     }
@@ -294,7 +308,7 @@ import Testing
       ONNX.node("Mul", ["x", "c"], ["m"]), ONNX.node("Div", ["m", "six"], ["y"]),
     ]
     let kinds = try Self.kinds(nodes, initializers: Self.swishConstants)
-    #expect(kinds.suffix(4) == ["lamina.clip", "lamina.mul", "lamina.constant", "lamina.div"])
+    #expect(kinds.suffix(4) == ["lamina.add", "lamina.clip", "lamina.mul", "lamina.div"])
   }
 
   @Test func decomposedResponseNormalization() throws {
@@ -303,14 +317,16 @@ import Testing
         ONNX.node("Mul", ["x", "x"], ["sq"]), ONNX.node("Unsqueeze", ["sq", "one"], ["u"]),
         ONNX.node("Pad", ["u", "pads"], ["p"]),
         ONNX.node(
-          "AveragePool", ["p"], ["a"], ["kernel_shape": .ints([5, 1, 1]), "strides": .ints([1, 1, 1])]),
+          "AveragePool", ["p"], ["a"],
+          ["kernel_shape": .ints([5, 1, 1]), "strides": .ints([1, 1, 1])]),
         ONNX.node("Squeeze", ["a", "one"], ["s"]), ONNX.node("Mul", ["s", "alpha"], ["m"]),
         ONNX.node("Add", ["m", "k"], ["b"]), ONNX.node("Pow", ["b", "beta"], ["w"]),
         ONNX.node("Div", ["x", "w"], ["y"], name: "norm"),
       ], input: [1, 8, 3, 3],
       initializers: [
         ONNX.ints("one", [1]), ONNX.ints("pads", [0, 0, 2, 0, 0, 0, 0, 2, 0, 0]),
-        ONNX.floats("alpha", [], [0.0001]), ONNX.floats("k", [], [2]), ONNX.floats("beta", [], [0.75]),
+        ONNX.floats("alpha", [], [0.0001]), ONNX.floats("k", [], [2]),
+        ONNX.floats("beta", [], [0.75]),
       ])
     #expect(model.graph.nodes.map(\.definition.kind) == ["lamina.lrn"])
     let attributes = model.graph.nodes[0].attributes
@@ -340,7 +356,9 @@ import Testing
           ])
       ], input: [1, 3, 2, 2], initializers: constants, opset: 6)
     #expect(
-      model.parameters.keys.sorted() == ["bn.bias", "bn.running_mean", "bn.running_var", "bn.weight"])
+      model.parameters.keys.sorted() == [
+        "bn.bias", "bn.running_mean", "bn.running_var", "bn.weight",
+      ])
     expectError(
       .unsupported, "attribute training_mode=1: the training mode",
       path: "node 'y' (BatchNormalization)"
@@ -369,7 +387,8 @@ import Testing
       ONNX.model(
         ONNX.graph(
           [
-            ONNX.node("Conv", ["x", "w", "b"], ["t"], name: "conv"), ONNX.node("Relu", ["t"], ["y"]),
+            ONNX.node("Conv", ["x", "w", "b"], ["t"], name: "conv"),
+            ONNX.node("Relu", ["t"], ["y"]),
             ONNX.node("Relu", ["t"], ["z"]),
           ], inputs: [ONNX.value("x", ["N", 1, 3, 3])], outputs: [ONNX.value("y", [])],
           initializers: [Self.zeros("w", 2, 1, 3, 3), Self.zeros("b", 2)]),
@@ -432,7 +451,8 @@ import Testing
       path: "node 'y' (Conv)"
     ) {
       try Self.load(
-        [ONNX.node("Conv", ["x", "w"], ["y"], ["kernel_shape": .ints([5, 5])])], input: [1, 3, 5, 5],
+        [ONNX.node("Conv", ["x", "w"], ["y"], ["kernel_shape": .ints([5, 5])])],
+        input: [1, 3, 5, 5],
         initializers: [Self.zeros("w", 4, 3, 3, 3)])
     }
   }
@@ -456,7 +476,8 @@ import Testing
   func reshapes(_ shape: [Int]) {
     #expect(throws: LaminaError.self) {
       try Self.load(
-        [ONNX.node("Reshape", ["x", "s"], ["y"])], input: [1, 4], initializers: [ONNX.ints("s", shape)])
+        [ONNX.node("Reshape", ["x", "s"], ["y"])], input: [1, 4],
+        initializers: [ONNX.ints("s", shape)])
     }
   }
 
@@ -469,13 +490,16 @@ import Testing
     }
     #expect(throws: LaminaError.self) {
       try Self.load(
-        [ONNX.node("Squeeze", ["x", "a"], ["y"])], input: [1, 4], initializers: [ONNX.ints("a", [axis])])
+        [ONNX.node("Squeeze", ["x", "a"], ["y"])], input: [1, 4],
+        initializers: [ONNX.ints("a", [axis])])
     }
   }
 
   @Test func otherOperatorsOutOfRange() {
     func refuse(_ node: [UInt8], _ constants: [[UInt8]] = []) {
-      #expect(throws: LaminaError.self) { try Self.load([node], input: [1, 4], initializers: constants) }
+      #expect(throws: LaminaError.self) {
+        try Self.load([node], input: [1, 4], initializers: constants)
+      }
     }
     refuse(ONNX.node("Transpose", ["x"], ["y"], ["perm": .ints([0, 0])]))
     refuse(ONNX.node("Transpose", ["x"], ["y"], ["perm": .ints([0, 2])]))

@@ -66,7 +66,7 @@ import Testing
   @Test func nameThatIsNotUTF8() {
     var node = Proto()
     node.data(4, [0xFF, 0xFE])
-    expectError(.format, "NodeProto.op_type is not UTF-8", path: "model @ 9") {
+    expectError(.format, "NodeProto.op_type is not UTF-8", path: "model @ 6") {
       try ONNX.load(ONNX.model(ONNX.graph([node.bytes], inputs: [], outputs: []), opset: nil))
     }
   }
@@ -134,7 +134,8 @@ import Testing
     tensor.data(1, [UInt8](repeating: 1, count: 10_000_000))
     expectError(.limit, "expected at most 32 values in TensorProto.dims") {
       try ONNX.load(
-        ONNX.model(ONNX.graph([], inputs: [], outputs: [], initializers: [tensor.bytes]), opset: nil))
+        ONNX.model(
+          ONNX.graph([], inputs: [], outputs: [], initializers: [tensor.bytes]), opset: nil))
     }
   }
 
@@ -178,9 +179,12 @@ import Testing
 
   static let seed = ONNX.model(
     [
-      ONNX.node("Conv", ["x", "w", "b"], ["c"], name: "conv", ["pads": .ints([1, 1, 1, 1]), "group": .int(1)]),
+      ONNX.node(
+        "Conv", ["x", "w", "b"], ["c"], name: "conv",
+        ["pads": .ints([1, 1, 1, 1]), "group": .int(1)]),
       ONNX.node("Clip", ["c", "low", ""], ["r"]),
-      ONNX.node("MaxPool", ["r"], ["p"], ["kernel_shape": .ints([2, 2]), "strides": .ints([2, 2])]),
+      ONNX.node(
+        "MaxPool", ["r"], ["p"], ["kernel_shape": .ints([2, 2]), "strides": .ints([2, 2])]),
       ONNX.node("Reshape", ["p", "shape"], ["f"]),
       ONNX.node("Gemm", ["f", "m"], ["g"], ["transB": .int(1), "alpha": .float(1)]),
       ONNX.node("Softmax", ["g"], ["y"], ["axis": .int(-1)]),

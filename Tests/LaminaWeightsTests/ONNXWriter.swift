@@ -14,7 +14,9 @@ struct Proto {
     return result + [UInt8(value)]
   }
 
-  static func tag(_ field: Int, _ wire: Int) -> [UInt8] { varint(UInt64(field) << 3 | UInt64(wire)) }
+  static func tag(_ field: Int, _ wire: Int) -> [UInt8] {
+    varint(UInt64(field) << 3 | UInt64(wire))
+  }
 
   mutating func int(_ field: Int, _ value: Int) {
     bytes += Proto.tag(field, 0) + Proto.varint(UInt64(bitPattern: Int64(value)))
@@ -157,7 +159,8 @@ enum ONNX {
   }
 
   static func model(
-    _ graph: [UInt8]?, ir: Int? = 8, opset version: Int? = 17, extra: (inout Proto) -> Void = { _ in }
+    _ graph: [UInt8]?, ir: Int? = 8, opset version: Int? = 17,
+    extra: (inout Proto) -> Void = { _ in }
   ) -> [UInt8] {
     var proto = Proto()
     if let ir { proto.int(1, ir) }
@@ -174,7 +177,8 @@ enum ONNX {
   ) -> [UInt8] {
     model(
       graph(
-        nodes, inputs: [value("x", input)], outputs: [value("y", output)], initializers: initializers),
+        nodes, inputs: [value("x", input)], outputs: [value("y", output)],
+        initializers: initializers),
       opset: opset)
   }
 

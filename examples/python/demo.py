@@ -7,7 +7,6 @@ import argparse
 import os
 import subprocess
 import sys
-import textwrap
 import zipfile
 from pathlib import Path
 
@@ -91,7 +90,7 @@ def main():
     width = 38
     print("".join(f"{name:{width}}" for name in answers).rstrip())
     for row in zip(*answers.values()):
-        print("".join(f"{textwrap.shorten(cell, width - 2, placeholder='…'):{width}}" for cell in row).rstrip())
+        print("".join(f"{cell[:width - 2]:{width}}" for cell in row).rstrip())
 
     first = answers["command line"]
     if len(first) != 5 or any(answer != first for answer in answers.values()):

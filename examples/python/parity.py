@@ -34,12 +34,31 @@ def randomise(network):
             torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
 
 
+def state(network):
+    """The network's tensors. timm numbers a block by stage and place, and the norms by place in the block; the
+    published EfficientNet-Lite files count blocks through, and name norms for the convolution they follow."""
+    tensors = network.state_dict()
+    if not isinstance(network, timm.models.EfficientNet):
+        return tensors
+    names = {"conv_stem": "conv_stem", "bn1": "bn0", "conv_head": "conv_head", "bn2": "bn1", "classifier": "fc"}
+    places = [f"blocks.{stage}.{place}" for stage, blocks in enumerate(network.blocks)
+              for place in range(len(blocks))]
+    for number, place in enumerate(places):
+        expands = f"{place}.conv_pwl.weight" in tensors
+        layers = ["conv_pw", "bn1"] * expands + ["conv_dw", "bn2" if expands else "bn1"]
+        layers += ["conv_pwl", "bn3"] if expands else ["conv_pw", "bn2"]
+        targets = ["expand_conv", "bn0"] * expands + ["depthwise_conv", "bn1", "project_conv", "bn2"]
+        names |= {f"{place}.{layer}": f"blocks.{number}.{target}" for layer, target in zip(layers, targets)}
+    split = {key: key.rpartition(".") for key in tensors}
+    return {f"{names[layer]}.{part}": tensors[key] for key, (layer, _, part) in split.items()}
+
+
 def compare(name, folder):
     """Rows of (batch, height, width, largest difference relative to the output's range)."""
     network = REFERENCES[name]().eval()
     randomise(network)
     path = folder / f"{name}.pth"
-    torch.save(network.state_dict(), path)
+    torch.save(state(network), path)
     model = lamina.create(name, classes=1000)
     model.load_weights(path)
     for batch in BATCHES:

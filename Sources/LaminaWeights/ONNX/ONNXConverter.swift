@@ -19,6 +19,9 @@ struct ONNXConverter {
     var name: String
   }
 
+  /// Most bytes of weights that a file may ask for without holding them.
+  private static let filledByteLimit = 1 << 30
+
   let opset: Int
   let limits: Limits
   private let bytes: [UInt8]
@@ -38,6 +41,7 @@ struct ONNXConverter {
   private var usedNames: Set<String>
   private var usedValueNames: Set<String>
   private var decodedByteCount = 0
+  private var filledByteCount = 0
   private let pool = ThreadPool(threads: 1)
 
   init(
@@ -79,7 +83,9 @@ struct ONNXConverter {
     let value = try builder.input(name, dimensions, type)
     let spec = try Graph.Input(name, dimensions, type).defaultSpec()
     define(name, as: value, spec)
-    if dimensions.contains(.fixed(0)) { constants[name] = .tensor(try Tensor(zeros: spec.shape, type)) }
+    if dimensions.contains(.fixed(0)) {
+      constants[name] = .tensor(try Tensor(zeros: spec.shape, type))
+    }
   }
 
   /// Declares a constant.
@@ -110,12 +116,6 @@ struct ONNXConverter {
     define(name, as: value, nil)
   }
 
-  /// Gives a value a second name.
-  mutating func alias(_ name: String, of other: String) {
-    if let constant = constants[other] { constants[name] = constant }
-    if let value = values[other] { values[name] = value }
-  }
-
   /// Whether a name stands for a constant.
   func isConstant(_ name: String) -> Bool { constants[name] != nil }
 
@@ -132,7 +132,15 @@ struct ONNXConverter {
       constants[name] = .tensor(tensor)
       return tensor
     case .filled(let shape, let value, let type):
-      try reserve(shape.count * type.byteCount, name)
+      let byteCount = shape.count * type.byteCount
+      filledByteCount += byteCount
+      guard filledByteCount <= Self.filledByteLimit else {
+        throw LaminaError(
+          .limit,
+          "expected at most \(Self.filledByteLimit) bytes of ConstantOfShape, found \(filledByteCount)"
+        )
+      }
+      try reserve(byteCount, name)
       let tensor = try Tensor(filled: shape, value, type)
       constants[name] = .tensor(tensor)
       return tensor
@@ -140,7 +148,8 @@ struct ONNXConverter {
   }
 
   private mutating func reserve(_ byteCount: Int, _ name: String) throws {
-    try limits.checkMemory(decodedByteCount + byteCount, for: "tensor '\(name.escapedForDisplay())'")
+    try limits.checkMemory(
+      decodedByteCount + byteCount, for: "tensor '\(name.escapedForDisplay())'")
     decodedByteCount += byteCount
   }
 
@@ -150,7 +159,8 @@ struct ONNXConverter {
     guard let tensor = try constant(name) else { return nil }
     guard tensor.shape.rank <= 1, let numbers = tensor.integers else {
       throw LaminaError(
-        .graph, "expected '\(name.escapedForDisplay())' to be a list of integers, found \(tensor.spec)")
+        .graph,
+        "expected '\(name.escapedForDisplay())' to be a list of integers, found \(tensor.spec)")
     }
     return numbers
   }
@@ -322,22 +332,26 @@ struct ONNXConverter {
   private mutating func inferLast() throws {
     guard let node = builder.graph.nodes.last else { return }
     while specs.count < builder.graph.valueCount { specs.append(nil) }
-    let read = node.inputs + node.bindings.values.compactMap {
-      if case .value(let value) = $0 { value } else { nil }
-    }
+    let read =
+      node.inputs
+      + node.bindings.values.compactMap {
+        if case .value(let value) = $0 { value } else { nil }
+      }
     guard read.allSatisfy({ specs[$0.index] != nil }) else {
       dependsOnInputValues = true
       return
     }
     do {
-      let inferred = try builder.graph.infer(node, values: specs, parameters: parameters, pool: pool)
+      let inferred = try builder.graph.infer(
+        node, values: specs, parameters: parameters, pool: pool)
       for parameter in inferred.parameters {
         guard case .tensor(let key) = node.binding(of: parameter.name) else { continue }
         let found = parameters[key]?.spec
         guard found == parameter.spec else {
           throw LaminaError(
             .weights,
-            "expected \(parameter.name) to be \(parameter.spec), found \(found?.description ?? "none")")
+            "expected \(parameter.name) to be \(parameter.spec), found \(found?.description ?? "none")"
+          )
         }
       }
       for (value, spec) in zip(node.outputs, inferred.outputs) { specs[value.index] = spec }

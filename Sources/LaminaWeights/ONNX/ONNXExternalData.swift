@@ -43,7 +43,8 @@ final class ONNXExternalData {
       default:
         throw LaminaError(
           .format,
-          "expected external data of location, offset, length or checksum, found '\(key.escapedForDisplay())'")
+          "expected external data of location, offset, length or checksum, found '\(key.escapedForDisplay())'"
+        )
       }
     }
     guard let location else { throw LaminaError(.format, "external data has no location") }
@@ -53,7 +54,8 @@ final class ONNXExternalData {
     guard !overflow, end <= file.byteCount else {
       throw LaminaError(
         .format,
-        "expected \(length ?? byteCount) bytes at \(offset) of '\(shown)', which has \(file.byteCount)")
+        "expected \(length ?? byteCount) bytes at \(offset) of '\(shown)', which has \(file.byteCount)"
+      )
     }
     guard end - offset == byteCount else {
       throw LaminaError(
@@ -65,7 +67,8 @@ final class ONNXExternalData {
   private static func number(_ key: String, _ text: String) throws -> Int {
     guard let number = Int(text), number >= 0 else {
       throw LaminaError(
-        .format, "expected the \(key) of external data to be a number, found '\(text.escapedForDisplay())'")
+        .format,
+        "expected the \(key) of external data to be a number, found '\(text.escapedForDisplay())'")
     }
     return number
   }
@@ -78,7 +81,8 @@ final class ONNXExternalData {
         .unsupported,
         "the data lies in the file '\(shown)', and a model from memory has no folder to look in")
     }
-    let components = location.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+    let components = location.split(separator: "/", omittingEmptySubsequences: false).map(
+      String.init)
     guard !location.utf8.contains(0), !location.utf8.contains(UInt8(ascii: "\\")),
       !components.contains(where: { $0.isEmpty || $0 == "." || $0 == ".." })
     else {

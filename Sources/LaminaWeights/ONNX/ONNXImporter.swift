@@ -45,7 +45,9 @@ public enum ONNXImporter {
 }
 
 /// What `body` throws, with `path`.
-private func problem(_ path: @autoclosure () -> String = "", _ body: () throws -> Void) throws -> LaminaError? {
+private func problem(_ path: @autoclosure () -> String = "", _ body: () throws -> Void) throws
+  -> LaminaError?
+{
   do {
     try body()
     return nil
@@ -91,7 +93,8 @@ private struct ONNXImport {
     guard Self.irVersions.contains(irVersion) else {
       throw LaminaError(
         .unsupported,
-        "expected IR version \(Self.irVersions.lowerBound) to \(Self.irVersions.upperBound), found \(irVersion)")
+        "expected IR version \(Self.irVersions.lowerBound) to \(Self.irVersions.upperBound), found \(irVersion)"
+      )
     }
     guard standard.count <= 1 else {
       throw LaminaError(.format, "expected one opset version, found \(standard.count)")
@@ -138,7 +141,10 @@ private struct ONNXImport {
     try declareValues(&converter, patterns.constants, nodes)
     try convert(nodes, &converter)
     for output in graph.outputs {
-      try note(problem("output '\(output.name.escapedForDisplay())'") { try converter.addOutput(output.name) })
+      try note(
+        problem("output '\(output.name.escapedForDisplay())'") {
+          try converter.addOutput(output.name)
+        })
     }
     try failIfNeeded()
 
@@ -158,40 +164,45 @@ private struct ONNXImport {
     let initializers = Set(graph.initializers.map(\.name))
     if initializers.count < graph.initializers.count || initializers.contains("") {
       var seen: Set<String> = []
-      for tensor in graph.initializers where tensor.name.isEmpty || !seen.insert(tensor.name).inserted {
-        try note(problem(tensor.path) {
-          throw LaminaError(
-            .graph, tensor.name.isEmpty ? "an initializer has no name" : "two initializers have this name")
-        })
+      for tensor in graph.initializers
+      where tensor.name.isEmpty || !seen.insert(tensor.name).inserted {
+        try note(
+          problem(tensor.path) {
+            throw LaminaError(
+              .graph,
+              tensor.name.isEmpty ? "an initializer has no name" : "two initializers have this name"
+            )
+          })
       }
     }
     var sources = initializers
     var inputs: Set<String> = []
     for input in graph.inputs {
-      try note(problem("input '\(input.name.escapedForDisplay())'") {
-        guard !input.name.isEmpty else { throw LaminaError(.graph, "an input has no name") }
-        guard inputs.insert(input.name).inserted else {
-          throw LaminaError(.graph, "two inputs have this name")
-        }
-      })
+      try note(
+        problem("input '\(input.name.escapedForDisplay())'") {
+          guard !input.name.isEmpty else { throw LaminaError(.graph, "an input has no name") }
+          guard inputs.insert(input.name).inserted else {
+            throw LaminaError(.graph, "two inputs have this name")
+          }
+        })
       sources.insert(input.name)
     }
     for node in graph.nodes {
-      try note(problem(node.path) {
-        guard !node.type.isEmpty else { throw LaminaError(.graph, "expected an operator, found none") }
-        guard !node.outputs.allSatisfy(\.isEmpty) else {
-          throw LaminaError(.graph, "expected an output, found none")
-        }
-        for output in node.outputs where !output.isEmpty && !sources.insert(output).inserted {
-          throw LaminaError(.graph, "value '\(output.escapedForDisplay())' is written twice")
-        }
-      })
+      func refuse(_ message: String) throws {
+        try note(LaminaError(.graph, message, path: node.path))
+      }
+      if node.type.isEmpty { try refuse("expected an operator, found none") }
+      if node.outputs.allSatisfy(\.isEmpty) { try refuse("expected an output, found none") }
+      for output in node.outputs where !output.isEmpty && !sources.insert(output).inserted {
+        try refuse("value '\(output.escapedForDisplay())' is written twice")
+      }
     }
     for node in graph.nodes {
       for input in node.inputs where !input.isEmpty && !sources.contains(input) {
-        try note(problem(node.path) {
-          throw LaminaError(.graph, "input '\(input.escapedForDisplay())' is not a value of the graph")
-        })
+        try note(
+          LaminaError(
+            .graph, "input '\(input.escapedForDisplay())' is not a value of the graph",
+            path: node.path))
       }
     }
     if graph.outputs.isEmpty {
@@ -199,38 +210,44 @@ private struct ONNXImport {
     }
     var outputs: Set<String> = []
     for output in graph.outputs {
-      try note(problem("output '\(output.name.escapedForDisplay())'") {
-        guard sources.contains(output.name) else {
-          throw LaminaError(.graph, "no node computes this output")
-        }
-        guard outputs.insert(output.name).inserted else {
-          throw LaminaError(.graph, "two outputs have this name")
-        }
-      })
+      try note(
+        problem("output '\(output.name.escapedForDisplay())'") {
+          guard sources.contains(output.name) else {
+            throw LaminaError(.graph, "no node computes this output")
+          }
+          guard outputs.insert(output.name).inserted else {
+            throw LaminaError(.graph, "two outputs have this name")
+          }
+        })
     }
   }
 
   /// Inputs, outputs and initializers are tensors of types that Lamina has.
   private mutating func checkTypes() throws {
     let initializers = Set(graph.initializers.map(\.name))
-    let values = graph.inputs.filter { !initializers.contains($0.name) }.map { ("input", $0) }
+    let values =
+      graph.inputs.filter { !initializers.contains($0.name) }.map { ("input", $0) }
       + graph.outputs.map { ("output", $0) }
     for (what, value) in values {
-      try note(problem("\(what) '\(value.name.escapedForDisplay())'") {
-        guard let kind = value.kind else {
-          guard what == "output" else { throw LaminaError(.format, "expected a type, found none") }
-          return
-        }
-        guard kind == "tensor" else {
-          throw LaminaError(.unsupported, "expected a tensor, found a value of type \(kind)")
-        }
-        guard ONNXTensor.elementType(of: value.elementType) != nil else {
-          throw LaminaError(.unsupported, "element type \(ONNXTensor.typeName(value.elementType))")
-        }
-        guard what == "output" || value.dimensions != nil else {
-          throw LaminaError(.unsupported, "expected a shape, found none")
-        }
-      })
+      try note(
+        problem("\(what) '\(value.name.escapedForDisplay())'") {
+          guard let kind = value.kind else {
+            guard what == "output" else {
+              throw LaminaError(.format, "expected a type, found none")
+            }
+            return
+          }
+          guard kind == "tensor" else {
+            throw LaminaError(.unsupported, "expected a tensor, found a value of type \(kind)")
+          }
+          guard ONNXTensor.elementType(of: value.elementType) != nil else {
+            throw LaminaError(
+              .unsupported, "element type \(ONNXTensor.typeName(value.elementType))")
+          }
+          guard what == "output" || value.dimensions != nil else {
+            throw LaminaError(.unsupported, "expected a shape, found none")
+          }
+        })
     }
     if graph.sparseInitializerCount > 0 {
       problems.append(
@@ -259,7 +276,9 @@ private struct ONNXImport {
     for start in nodes.indices where isLive[start] && !isDone[start] {
       var stack = [start]
       while let index = stack.last {
-        let missing = isDone[index] ? [] : nodes[index].inputs.compactMap { producers[$0] }.filter { !isDone[$0] }
+        let missing =
+          isDone[index]
+          ? [] : nodes[index].inputs.compactMap { producers[$0] }.filter { !isDone[$0] }
         guard missing.isEmpty else {
           isOpen[index] = true
           if let cyclic = missing.first(where: { isOpen[$0] }) {
@@ -295,7 +314,8 @@ private struct ONNXImport {
       problems.append(
         LaminaError(
           .unsupported,
-          "\(key) of \(names.count == 1 ? "node" : "nodes") \(names.prefix(3).joined(separator: ", "))\(more)"))
+          "\(key) of \(names.count == 1 ? "node" : "nodes") \(names.prefix(3).joined(separator: ", "))\(more)"
+        ))
     }
   }
 
@@ -323,17 +343,21 @@ private struct ONNXImport {
     var defaults = ONNXDefaultExtents(nodes, initializers)
     for input in graph.inputs where initializers[input.name] == nil {
       if let type = ONNXTensor.elementType(of: input.elementType) { noteConversion(type) }
-      try note(problem("input '\(input.name.escapedForDisplay())'") {
-        guard let type = ONNXTensor.elementType(of: input.elementType) else { return }
-        try converter.addInput(
-          input.name, defaults.dimensions(of: input), ONNXTensor.computeType(type))
-      })
+      try note(
+        problem("input '\(input.name.escapedForDisplay())'") {
+          guard let type = ONNXTensor.elementType(of: input.elementType) else { return }
+          try converter.addInput(
+            input.name, defaults.dimensions(of: input), ONNXTensor.computeType(type))
+        })
       converter.addPlaceholder(input.name)
     }
     for value in graph.valueInfo + graph.outputs {
-      guard let type = ONNXTensor.elementType(of: value.elementType), let dimensions = value.dimensions
+      guard let type = ONNXTensor.elementType(of: value.elementType),
+        let dimensions = value.dimensions
       else { continue }
-      let extents = dimensions.compactMap { if case .fixed(let extent) = $0 { extent } else { nil } }
+      let extents = dimensions.compactMap {
+        if case .fixed(let extent) = $0 { extent } else { nil }
+      }
       if extents.count == dimensions.count, let shape = try? Shape(extents) {
         converter.declare(value.name, TensorSpec(shape, ONNXTensor.computeType(type)))
       }
@@ -352,17 +376,19 @@ private struct ONNXImport {
       let name =
         !node.name.isEmpty && uses[node.name] == 1
         ? node.name : converter.uniqueName("\(node.type)_\(output)")
-      try note(problem(node.path) {
-        guard Self.isStandard(node), let rule = ONNXOperator.all[node.type] else { return }
-        do {
-          try Self.convert(node, by: rule, name: name, opset: opset, &converter)
-        } catch let unknown as ONNXConverter.UnknownShape {
-          // Behind a node with a problem of its own nothing is known.
-          guard problems.isEmpty else { return }
-          throw LaminaError(
-            .unsupported, "the shape of '\(unknown.name.escapedForDisplay())' is only known at run time")
-        }
-      })
+      try note(
+        problem(node.path) {
+          guard Self.isStandard(node), let rule = ONNXOperator.all[node.type] else { return }
+          do {
+            try Self.convert(node, by: rule, name: name, opset: opset, &converter)
+          } catch let unknown as ONNXConverter.UnknownShape {
+            // Behind a node with a problem of its own nothing is known.
+            guard problems.isEmpty else { return }
+            throw LaminaError(
+              .unsupported,
+              "the shape of '\(unknown.name.escapedForDisplay())' is only known at run time")
+          }
+        })
       for output in node.outputs where !output.isEmpty { converter.addPlaceholder(output) }
     }
   }
@@ -376,7 +402,8 @@ private struct ONNXImport {
     guard rule.inputs.contains(count) else {
       let upper = rule.inputs.upperBound == .max ? "any number of" : "\(rule.inputs.upperBound)"
       let expected =
-        rule.inputs.count == 1 ? "\(rule.inputs.lowerBound)" : "\(rule.inputs.lowerBound) to \(upper)"
+        rule.inputs.count == 1
+        ? "\(rule.inputs.lowerBound)" : "\(rule.inputs.lowerBound) to \(upper)"
       throw LaminaError(.graph, "expected \(expected) inputs, found \(count)")
     }
     try rule.convert(&converter, &reader)
@@ -391,7 +418,8 @@ private struct ONNXImport {
       "format": "onnx", "onnx.opset": "\(opset)", "onnx.ir_version": "\(file.irVersion ?? 0)",
     ]
     if !producer.isEmpty { metadata.provenance["onnx.producer"] = producer }
-    for (key, value) in file.metadata.prefix(64) where key.utf8.count <= 256 && value.utf8.count <= 4096 {
+    for (key, value) in file.metadata.prefix(64)
+    where key.utf8.count <= 256 && value.utf8.count <= 4096 {
       metadata.provenance["onnx.metadata.\(key)"] = value
     }
     metadata.outputKind = outputKind(nodes, converter)
@@ -403,7 +431,9 @@ private struct ONNXImport {
   }
 
   /// Probabilities behind a softmax, logits where the output is a list of classes without one.
-  private func outputKind(_ nodes: [ONNXNode], _ converter: ONNXConverter) -> ModelMetadata.OutputKind? {
+  private func outputKind(_ nodes: [ONNXNode], _ converter: ONNXConverter) -> ModelMetadata
+    .OutputKind?
+  {
     guard let output = graph.outputs.first, let spec = try? converter.spec(output.name),
       spec.type == .float32, spec.shape.rank >= 2, spec.shape[1] >= 2,
       spec.shape.dimensions[2...].allSatisfy({ $0 == 1 })
@@ -424,7 +454,8 @@ private struct ONNXImport {
     return .logits
   }
 
-  private mutating func fillReport(_ nodes: [ONNXNode], _ model: Model, _ converter: ONNXConverter) {
+  private mutating func fillReport(_ nodes: [ONNXNode], _ model: Model, _ converter: ONNXConverter)
+  {
     report.irVersion = file.irVersion ?? 0
     report.opset = opset
     report.producer = producer
@@ -437,17 +468,21 @@ private struct ONNXImport {
     report.operatorCounts = counts.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     report.parameterTensorCount = model.parameters.count
     report.parameterCount = model.parameters.values.reduce(0) { $0 + $1.shape.count }
-    report.convertedTypes = convertedTypes.sorted { $0.key.rawValue < $1.key.rawValue }.map { ($0.key, $0.value) }
+    report.convertedTypes = convertedTypes.sorted { $0.key.rawValue < $1.key.rawValue }.map {
+      ($0.key, $0.value)
+    }
     let convolutions = nodes.filter { $0.type == "Conv" }
     report.isBatchNormalizationFolded =
       !convolutions.isEmpty && counts["BatchNormalization"] == nil
       && convolutions.allSatisfy { $0.inputs.count == 3 }
     if opset < 7 {
-      report.warnings.append("opset \(opset) is older than 7: operators follow the rules of its time")
+      report.warnings.append(
+        "opset \(opset) is older than 7: operators follow the rules of its time")
     }
     if opset > Self.currentOpset {
       report.warnings.append(
-        "opset \(opset) is newer than \(Self.currentOpset): its operators are read as those of \(Self.currentOpset)")
+        "opset \(opset) is newer than \(Self.currentOpset): its operators are read as those of \(Self.currentOpset)"
+      )
     }
     report.warnings += converter.warnings
   }
@@ -461,7 +496,9 @@ private struct ONNXDefaultExtents {
 
   init(_ nodes: [ONNXNode], _ initializers: [String: ONNXTensor]) {
     for node in nodes where node.inputs.count >= 2 {
-      guard let weight = initializers[node.inputs[1]]?.dimensions, weight.count >= 2 else { continue }
+      guard let weight = initializers[node.inputs[1]]?.dimensions, weight.count >= 2 else {
+        continue
+      }
       var group = 1
       for attribute in node.attributes where attribute.name == "group" {
         if case .int(let value) = attribute.value { group = value }
@@ -495,7 +532,8 @@ private struct ONNXDefaultExtents {
       switch dimension {
       case .fixed(let extent):
         guard extent >= 0 else {
-          throw LaminaError(.shape, "expected an extent of at least 0 on axis \(axis), found \(extent)")
+          throw LaminaError(
+            .shape, "expected an extent of at least 0 on axis \(axis), found \(extent)")
         }
         return .fixed(extent)
       case .symbol(let name):

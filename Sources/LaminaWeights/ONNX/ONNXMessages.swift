@@ -132,7 +132,9 @@ struct ONNXDecoder {
   static let entryLimit = 1 << 20
 
   func model(_ bytes: [UInt8], path: String) throws -> ONNXModel {
-    guard !bytes.isEmpty else { throw LaminaError(.format, "expected a model, found 0 bytes", path: path) }
+    guard !bytes.isEmpty else {
+      throw LaminaError(.format, "expected a model, found 0 bytes", path: path)
+    }
     var model = ONNXModel()
     var reader = try ProtobufReader(bytes, range: 0..<bytes.count, path: path)
     while let field = try reader.next() {
@@ -266,7 +268,8 @@ struct ONNXDecoder {
   }
 
   private static let attributeTypes = [
-    "UNDEFINED", "FLOAT", "INT", "STRING", "TENSOR", "GRAPH", "FLOATS", "INTS", "STRINGS", "TENSORS",
+    "UNDEFINED", "FLOAT", "INT", "STRING", "TENSOR", "GRAPH", "FLOATS", "INTS", "STRINGS",
+    "TENSORS",
     "GRAPHS", "SPARSE_TENSOR", "SPARSE_TENSORS", "TYPE_PROTO", "TYPE_PROTOS",
   ]
 
@@ -313,7 +316,8 @@ struct ONNXDecoder {
     }
     let path = "attribute '\(name.escapedForDisplay())'"
     guard reference.isEmpty else {
-      throw reader.failure("\(path) refers to a function's attribute outside a function", at: offset)
+      throw reader.failure(
+        "\(path) refers to a function's attribute outside a function", at: offset)
     }
     guard type >= 1, type < Self.attributeTypes.count else {
       throw reader.failure("expected \(path) to have a type in 1...14, found \(type)", at: offset)
@@ -440,7 +444,8 @@ struct ONNXDecoder {
       case 14:
         let location = try reader.int(field, "TensorProto.data_location")
         guard location == 0 || location == 1 else {
-          throw reader.failure("expected a data location of 0 or 1, found \(location)", at: field.offset)
+          throw reader.failure(
+            "expected a data location of 0 or 1, found \(location)", at: field.offset)
         }
         tensor.isExternal = location == 1
       default: break

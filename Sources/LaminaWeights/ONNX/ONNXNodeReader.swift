@@ -20,7 +20,8 @@ struct ONNXNodeReader {
     var values: [String: ONNXAttribute.Value] = [:]
     for attribute in node.attributes {
       guard values.updateValue(attribute.value, forKey: attribute.name) == nil else {
-        throw LaminaError(.format, "attribute '\(attribute.name.escapedForDisplay())' is given twice")
+        throw LaminaError(
+          .format, "attribute '\(attribute.name.escapedForDisplay())' is given twice")
       }
     }
     self.values = values
@@ -61,7 +62,9 @@ struct ONNXNodeReader {
   /// Attributes that say nothing for inference.
   mutating func ignore(_ names: String...) { read.formUnion(names) }
 
-  private func mismatch(_ name: String, _ expected: String, _ found: ONNXAttribute.Value?) -> LaminaError {
+  private func mismatch(_ name: String, _ expected: String, _ found: ONNXAttribute.Value?)
+    -> LaminaError
+  {
     guard let found else { return LaminaError(.graph, "expected attribute '\(name)', found none") }
     return LaminaError(
       .format, "expected attribute '\(name)' to be \(expected), found \(found.typeName)")

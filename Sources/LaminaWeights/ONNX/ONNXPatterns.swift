@@ -151,7 +151,9 @@ struct ONNXPatterns {
     if list == [0, -1] {
       nodes[index].type = "Flatten"
       nodes[index].inputs = [node.inputs[0]]
-    } else if let shape = try? Shape([list.count]), let tensor = try? Tensor(shape, list.map(Int64.init)) {
+    } else if let shape = try? Shape([list.count]),
+      let tensor = try? Tensor(shape, list.map(Int64.init))
+    {
       let name = "\(node.inputs[1])#known"
       constants.append((name, tensor))
       nodes[index].inputs[1] = name
@@ -184,7 +186,9 @@ struct ONNXPatterns {
     var source: String?
     if node.type == "Mul" {
       for (x, other) in [(node.inputs[0], node.inputs[1]), (node.inputs[1], node.inputs[0])] {
-        if let clip = sixth(producer(of: other, "Div", "Mul")), shiftedClip(clip) == x { source = x }
+        if let clip = sixth(producer(of: other, "Div", "Mul")), shiftedClip(clip) == x {
+          source = x
+        }
       }
     }
     if let product = sixth(node).flatMap({ producer(of: $0, "Mul") }), product.inputs.count == 2 {
@@ -204,7 +208,9 @@ struct ONNXPatterns {
     for _ in 0..<4 {
       guard let index = producers[name] else { return nil }
       let node = nodes[index]
-      guard ["Reshape", "Squeeze", "Unsqueeze", "Identity", "Pad"].contains(node.type) else { return node }
+      guard ["Reshape", "Squeeze", "Unsqueeze", "Identity", "Pad"].contains(node.type) else {
+        return node
+      }
       passed.append(node)
       guard let next = input(0, of: node) else { return nil }
       name = next
@@ -215,14 +221,16 @@ struct ONNXPatterns {
   /// PyTorch's decomposition: x / (k + α · averagepool(pad(x²)))^β with a window over the channels alone.
   private mutating func replaceResponseNormalization(_ index: Int) {
     let node = nodes[index]
-    guard node.type == "Div", node.inputs.count == 2, let power = producer(of: node.inputs[1], "Pow"),
+    guard node.type == "Div", node.inputs.count == 2,
+      let power = producer(of: node.inputs[1], "Pow"),
       let beta = scalar(input(1, of: power)), let sum = producer(of: power.inputs[0], "Add")
     else { return }
     var found: (k: Double, product: String)?
     for (a, b) in [(0, 1), (1, 0)] where sum.inputs.count == 2 {
       if let k = scalar(sum.inputs[b]) { found = (k, sum.inputs[a]) }
     }
-    guard let found, let product = producer(of: found.product, "Mul"), product.inputs.count == 2 else {
+    guard let found, let product = producer(of: found.product, "Mul"), product.inputs.count == 2
+    else {
       return
     }
     var mean: (alpha: Double, value: String)?
@@ -231,13 +239,15 @@ struct ONNXPatterns {
     }
     var passed: [ONNXNode] = []
     guard let mean, let pool = throughReshapes(mean.value, &passed), pool.type == "AveragePool",
-      case .ints(let kernel) = attribute("kernel_shape", of: pool), let size = kernel.first, size > 0,
+      case .ints(let kernel) = attribute("kernel_shape", of: pool), let size = kernel.first,
+      size > 0,
       kernel.dropFirst().allSatisfy({ $0 == 1 }), isUnitStride(pool), isUnpadded(pool)
     else { return }
     passed = []
     guard let below = input(0, of: pool), let square = throughReshapes(below, &passed),
       let x = input(0, of: square), x == node.inputs[0], isSquare(square),
-      passed.filter({ $0.type == "Pad" }).count == 1, let pad = passed.first(where: { $0.type == "Pad" }),
+      passed.filter({ $0.type == "Pad" }).count == 1,
+      let pad = passed.first(where: { $0.type == "Pad" }),
       pads(of: pad).map({ padsChannelsAlone($0, size: size, rank: kernel.count + 2) }) == true
     else { return }
     nodes[index].type = "LRN"

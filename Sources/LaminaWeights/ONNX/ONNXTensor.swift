@@ -79,7 +79,9 @@ extension ONNXTensor {
       let shape = try shape()
       let byteCount = shape.count * type.byteCount
       guard !isSegmented else { throw LaminaError(.unsupported, "a tensor in segments") }
-      guard !hasStrings else { throw LaminaError(.format, "string_data in a tensor of \(type.rawValue)") }
+      guard !hasStrings else {
+        throw LaminaError(.format, "string_data in a tensor of \(type.rawValue)")
+      }
       let sources = [raw != nil, !typed.isEmpty, isExternal].filter { $0 }.count
       guard sources <= 1 else {
         throw LaminaError(.format, "expected the data in one place, found \(sources)")
@@ -91,7 +93,9 @@ extension ONNXTensor {
       let data = raw.map { bytes[$0] } ?? []
       guard data.count == byteCount else {
         throw LaminaError(
-          .format, "expected \(byteCount) bytes of raw_data for \(TensorSpec(shape, type)), found \(data.count)")
+          .format,
+          "expected \(byteCount) bytes of raw_data for \(TensorSpec(shape, type)), found \(data.count)"
+        )
       }
       return try Self.tensor(shape, type, data)
     }
@@ -104,7 +108,9 @@ extension ONNXTensor {
     let tensor = try Tensor(uninitialized: shape, computeType(type))
     data.withUnsafeBytes { source in
       func element<T: FixedWidthInteger>(_ index: Int, _: T.Type) -> T {
-        T(littleEndian: source.loadUnaligned(fromByteOffset: index * MemoryLayout<T>.size, as: T.self))
+        T(
+          littleEndian: source.loadUnaligned(
+            fromByteOffset: index * MemoryLayout<T>.size, as: T.self))
       }
       func fill(_ value: (Int) -> Float) {
         tensor.withMutableElements(of: Float.self) { target in
@@ -151,13 +157,15 @@ extension ONNXTensor {
       }
       guard range.count % width == 0 else {
         throw LaminaError(
-          .format, "expected a multiple of \(width) bytes of \(field.rawValue), found \(range.count)")
+          .format,
+          "expected a multiple of \(width) bytes of \(field.rawValue), found \(range.count)")
       }
       count += range.count / width
     }
     guard count == shape.count else {
       throw LaminaError(
-        .format, "expected \(shape.count) values of \(field.rawValue) for shape \(shape), found \(count)")
+        .format,
+        "expected \(shape.count) values of \(field.rawValue) for shape \(shape), found \(count)")
     }
     if width > 0 {
       let data = typed.count == 1 ? bytes[typed[0].range] : typed.flatMap { bytes[$0.range] }[...]
@@ -194,7 +202,8 @@ extension ONNXTensor {
           guard let value = convert(bits) else {
             throw LaminaError(
               .format,
-              "expected \(Self.typeName(dataType)) in \(field.rawValue), found \(Int64(bitPattern: bits))")
+              "expected \(Self.typeName(dataType)) in \(field.rawValue), found \(Int64(bitPattern: bits))"
+            )
           }
           target[index] = value
           index += 1

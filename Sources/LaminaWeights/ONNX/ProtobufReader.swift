@@ -78,7 +78,8 @@ struct ProtobufReader {
       return Field(number: number, value: .bytes(range), content: range, offset: offset)
     case 5: value = .fixed32(try reader.integer())
     default:
-      throw failure("expected wire type 0, 1, 2 or 5 in field \(number), found \(tag & 7)", at: offset)
+      throw failure(
+        "expected wire type 0, 1, 2 or 5 in field \(number), found \(tag & 7)", at: offset)
     }
     return Field(number: number, value: value, content: start..<reader.offset, offset: offset)
   }
@@ -143,7 +144,8 @@ struct ProtobufReader {
       list.append(Float(bitPattern: bits))
     case .bytes(let range):
       guard range.count % 4 == 0 else {
-        throw failure("expected a multiple of 4 bytes in \(name), found \(range.count)", at: field.offset)
+        throw failure(
+          "expected a multiple of 4 bytes in \(name), found \(range.count)", at: field.offset)
       }
       try checkCount(list.count + range.count / 4, limit, field, name)
       var packed = try ByteReader(bytes, range: range, path: path)
@@ -188,7 +190,9 @@ extension ByteReader {
     for index in 0..<10 {
       let byte = try byte("varint")
       // The tenth byte carries bit 63 alone.
-      guard index < 9 || byte <= 1 else { throw failure("a varint is longer than 64 bits", at: start) }
+      guard index < 9 || byte <= 1 else {
+        throw failure("a varint is longer than 64 bits", at: start)
+      }
       result |= UInt64(byte & 0x7F) << UInt64(7 * index)
       if byte & 0x80 == 0 { return result }
     }

@@ -30,7 +30,9 @@ extension ONNXConverter {
     guard node.opset < 7 else { return [a, b] }
     node.ignore("consumed_inputs")
     let broadcasts = try node.flag("broadcast")
-    guard let axis = node.has("axis") ? try node.int("axis") : nil, broadcasts else { return [a, b] }
+    guard let axis = node.has("axis") ? try node.int("axis") : nil, broadcasts else {
+      return [a, b]
+    }
     let (first, second) = (try requireSpec(a).shape, try requireSpec(b).shape)
     let start = try first.axis(axis)
     let missing = first.rank - start - second.rank
@@ -39,7 +41,9 @@ extension ONNXConverter {
     }
     guard missing > 0 else { return [a, b] }
     let axes = Array(second.rank..<second.rank + missing)
-    return [a, try emit("lamina.unsqueeze", node: "\(node.name).broadcast", [b], ["axes": .ints(axes)])]
+    return [
+      a, try emit("lamina.unsqueeze", node: "\(node.name).broadcast", [b], ["axes": .ints(axes)]),
+    ]
   }
 }
 
@@ -83,12 +87,15 @@ func convertMod(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader) 
   let (a, b) = (try node.input(0), try node.input(1))
   if !isRemainder, try converter.spec(a)?.type == .float32 {
     let base = "\(node.name).remainder"
-    func add(_ kind: LayerKind, _ inputs: [String], _ attributes: Attributes = [:]) throws -> String {
+    func add(_ kind: LayerKind, _ inputs: [String], _ attributes: Attributes = [:]) throws -> String
+    {
       try converter.emit(kind, node: base, inputs, attributes)
     }
     let zero = converter.literal(try Tensor(zeros: []), base)
     let remainder = try add("lamina.mod", [a, b], ["fmod": true])
-    let signs = try [remainder, b].map { try add("lamina.compare", [$0, zero], ["operation": "less"]) }
+    let signs = try [remainder, b].map {
+      try add("lamina.compare", [$0, zero], ["operation": "less"])
+    }
     let isOpposite = try add("lamina.logical", signs, ["operation": "xor"])
     let isZero = try add("lamina.compare", [remainder, zero], ["operation": "equal"])
     let isOther = try add("lamina.unary", [isZero], ["function": "not"])
@@ -104,8 +111,10 @@ func convertMod(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader) 
 @Sendable
 func convertIsInf(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader) throws {
   let input = try node.input(0)
-  let sees = (negative: try node.flag("detect_negative", default: true),
-    positive: try node.flag("detect_positive", default: true))
+  let sees = (
+    negative: try node.flag("detect_negative", default: true),
+    positive: try node.flag("detect_positive", default: true)
+  )
   switch sees {
   case (true, true): try converter.emit("lamina.unary", node, [input], ["function": "is_inf"])
   case (false, false): throw LaminaError(.unsupported, "detect_negative=0 with detect_positive=0")
@@ -184,8 +193,10 @@ func convertPRelu(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader
   let rank = try converter.spec(input)?.shape.rank
   // Before opset 7 a vector holds one slope a channel; since then axes are aligned at the last.
   let channelAxis = node.opset < 7 && shape.rank == 1 ? 0 : shape.rank - (rank ?? 0) + 1
-  let isPerChannel = shape.count == 1 || (rank != nil
-    && shape.dimensions.indices.allSatisfy { $0 == channelAxis || shape[$0] == 1 })
+  let isPerChannel =
+    shape.count == 1
+    || (rank != nil
+      && shape.dimensions.indices.allSatisfy { $0 == channelAxis || shape[$0] == 1 })
   if isPerChannel, converter.isConstant(slope) || shape.rank == 1 && (node.opset < 7 || rank == 2) {
     return try converter.emit(
       "lamina.prelu", node, [input], ["shared": .bool(shape.count == 1)],
@@ -202,7 +213,8 @@ func reduction(_ operation: String, axesInputSince: Int = 18) -> ONNXOperator {
     var input = try node.input(0)
     let isBool = try converter.spec(input)?.type == .bool
     if isBool {
-      input = try converter.emit("lamina.cast", node: "\(node.name).numbers", [input], ["to": "uint8"])
+      input = try converter.emit(
+        "lamina.cast", node: "\(node.name).numbers", [input], ["to": "uint8"])
     }
     let keepsAxes = try node.flag("keepdims", default: true)
     let axes = try converter.list("axes", input: 1, since: axesInputSince, of: &node)
@@ -223,7 +235,8 @@ func reduction(_ operation: String, axesInputSince: Int = 18) -> ONNXOperator {
     default: break
     }
     if isBool {
-      let result = try converter.emit("lamina.reduce", node: "\(node.name).result", inputs, attributes)
+      let result = try converter.emit(
+        "lamina.reduce", node: "\(node.name).result", inputs, attributes)
       return try converter.emit("lamina.cast", node, [result], ["to": "bool"])
     }
     try converter.emit("lamina.reduce", node, inputs, attributes)

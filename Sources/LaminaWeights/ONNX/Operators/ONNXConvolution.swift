@@ -4,7 +4,10 @@ import LaminaCore
 func readPadding(_ node: inout ONNXNodeReader, spatialRank: Int) throws -> AttributeValue {
   let mode = try node.choice(
     "auto_pad", default: "NOTSET",
-    ["NOTSET": "", "": "", "VALID": "valid", "SAME_UPPER": "same_upper", "SAME_LOWER": "same_lower"])
+    [
+      "NOTSET": "", "": "", "VALID": "valid", "SAME_UPPER": "same_upper",
+      "SAME_LOWER": "same_lower",
+    ])
   let pads = try node.ints("pads")
   guard mode.isEmpty else { return .string(mode) }
   return .ints(pads ?? [Int](repeating: 0, count: 2 * spatialRank))
@@ -14,9 +17,12 @@ func readPadding(_ node: inout ONNXNodeReader, spatialRank: Int) throws -> Attri
 func readSpatial(
   _ name: String, default fallback: Int, _ node: inout ONNXNodeReader, rank: Int
 ) throws -> AttributeValue {
-  guard let list = try node.ints(name) else { return .ints([Int](repeating: fallback, count: rank)) }
+  guard let list = try node.ints(name) else {
+    return .ints([Int](repeating: fallback, count: rank))
+  }
   guard list.count == rank else {
-    throw LaminaError(.graph, "expected \(rank) integers in attribute '\(name)', found \(list.count)")
+    throw LaminaError(
+      .graph, "expected \(rank) integers in attribute '\(name)', found \(list.count)")
   }
   return .ints(list)
 }
@@ -31,11 +37,14 @@ private func readConvolution(
   }
   if let input = try converter.spec(node.input(0)), input.shape.rank != weight.rank {
     throw LaminaError(
-      .shape, "expected an input of \(weight.rank) axes as the weights \(weight) have, found \(input.shape)")
+      .shape,
+      "expected an input of \(weight.rank) axes as the weights \(weight) have, found \(input.shape)"
+    )
   }
   let kernel = Array(weight.dimensions[2...])
   if let declared = try node.ints("kernel_shape"), declared != kernel {
-    throw LaminaError(.graph, "expected kernel_shape \(kernel) as the weights have, found \(declared)")
+    throw LaminaError(
+      .graph, "expected kernel_shape \(kernel) as the weights have, found \(declared)")
   }
   return [
     "kernel_size": .ints(kernel),
@@ -77,7 +86,8 @@ func convertConvTranspose(_ converter: inout ONNXConverter, _ node: inout ONNXNo
   let groups = try node.int("group", default: 1)
   let (channels, overflow) = weight[1].multipliedReportingOverflow(by: groups)
   guard !overflow, groups > 0, channels <= Shape.maximumExtent else {
-    throw LaminaError(.graph, "expected attribute 'group' in 1...\(Shape.maximumExtent), found \(groups)")
+    throw LaminaError(
+      .graph, "expected attribute 'group' in 1...\(Shape.maximumExtent), found \(groups)")
   }
   attributes["out_channels"] = .int(channels)
   if let padding = try node.ints("output_padding") { attributes["output_padding"] = .ints(padding) }
@@ -125,7 +135,8 @@ func convertGemm(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader)
   try converter.emit(
     "lamina.gemm", node, [input, weight] + (bias.map { [$0] } ?? []),
     [
-      "alpha": .float(Double(alpha)), "beta": .float(Double(beta)), "transpose_a": .bool(transposesA),
+      "alpha": .float(Double(alpha)), "beta": .float(Double(beta)),
+      "transpose_a": .bool(transposesA),
       "transpose_b": .bool(transposesB),
     ])
 }

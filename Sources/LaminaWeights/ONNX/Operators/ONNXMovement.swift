@@ -21,12 +21,15 @@ func convertDropout(_ converter: inout ONNXConverter, _ node: inout ONNXNodeRead
       guard let trains = try converter.scalar(mode) else {
         throw LaminaError(.unsupported, "a training mode computed at run time")
       }
-      guard trains == 0 else { throw LaminaError(.unsupported, "training_mode=true: the training mode") }
+      guard trains == 0 else {
+        throw LaminaError(.unsupported, "training_mode=true: the training mode")
+      }
     }
   }
   let hasMask = node.optionalOutput(1) != nil
   try converter.emit(
-    "lamina.dropout", node, [node.input(0)], ["rate": .float(Double(rate)), "mask": .bool(hasMask)],
+    "lamina.dropout", node, [node.input(0)],
+    ["rate": .float(Double(rate)), "mask": .bool(hasMask)],
     outputs: hasMask ? 2 : 1)
 }
 
@@ -34,7 +37,8 @@ func convertDropout(_ converter: inout ONNXConverter, _ node: inout ONNXNodeRead
 func convertConstant(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader) throws {
   guard let output = node.optionalOutput(0) else { return }
   let kinds = [
-    "value", "value_float", "value_floats", "value_int", "value_ints", "value_string", "value_strings",
+    "value", "value_float", "value_floats", "value_int", "value_ints", "value_string",
+    "value_strings",
     "sparse_value",
   ]
   let given = kinds.filter(node.has)
@@ -50,9 +54,11 @@ func convertConstant(_ converter: inout ONNXConverter, _ node: inout ONNXNodeRea
     converter.addConstant(output, .tensor(try Tensor(Shape([numbers.count]), numbers)))
   case .int(let number): converter.addConstant(output, .tensor(try Tensor([], [Int64(number)])))
   case .ints(let numbers):
-    converter.addConstant(output, .tensor(try Tensor(Shape([numbers.count]), numbers.map(Int64.init))))
+    converter.addConstant(
+      output, .tensor(try Tensor(Shape([numbers.count]), numbers.map(Int64.init))))
   case let other:
-    throw LaminaError(.unsupported, "attribute '\(given[0])' of type \(other?.typeName ?? "nothing")")
+    throw LaminaError(
+      .unsupported, "attribute '\(given[0])' of type \(other?.typeName ?? "nothing")")
   }
 }
 
@@ -156,7 +162,9 @@ func convertConcat(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReade
 @Sendable
 func convertSplit(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader) throws {
   let count = node.node.outputs.count
-  var attributes: Attributes = ["axis": .int(try node.int("axis", default: 0)), "outputs": .int(count)]
+  var attributes: Attributes = [
+    "axis": .int(try node.int("axis", default: 0)), "outputs": .int(count),
+  ]
   var inputs = [try node.input(0)]
   switch try converter.list("split", input: 1, since: 13, of: &node) {
   case .known(let sizes): attributes["sizes"] = .ints(sizes)
@@ -164,7 +172,8 @@ func convertSplit(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader
   case .absent:
     let declared = node.opset >= 18 ? try node.int("num_outputs", default: count) : count
     guard declared == count else {
-      throw LaminaError(.graph, "expected num_outputs \(count) as there are outputs, found \(declared)")
+      throw LaminaError(
+        .graph, "expected num_outputs \(count) as there are outputs, found \(declared)")
     }
     attributes["num_outputs"] = .int(count)
   }

@@ -15,7 +15,9 @@ private func bindScaleAndShift(
 /// y = (x − mean) / √(var + ε) · scale + shift. ONNX's momentum is the share of the old statistics, Lamina's
 /// that of the new.
 @Sendable
-func convertBatchNormalization(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader) throws {
+func convertBatchNormalization(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader)
+  throws
+{
   let epsilon = try node.float("epsilon", default: 1e-5)
   let momentum = try node.float("momentum", default: 0.9)
   if node.opset < 9, try node.int("spatial", default: 1) != 1 {
@@ -52,7 +54,9 @@ func convertInstanceNormalization(
 }
 
 @Sendable
-func convertLayerNormalization(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader) throws {
+func convertLayerNormalization(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader)
+  throws
+{
   node.ignore("stash_type")
   let axis = try node.int("axis", default: -1)
   let input = try converter.requireSpec(node.input(0)).shape
@@ -70,7 +74,9 @@ func convertLayerNormalization(_ converter: inout ONNXConverter, _ node: inout O
 
 /// Opset 18 gives scale and shift per group, 21 per channel.
 @Sendable
-func convertGroupNormalization(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader) throws {
+func convertGroupNormalization(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReader)
+  throws
+{
   node.ignore("stash_type")
   let groups = try node.int("num_groups")
   let epsilon = try node.float("epsilon", default: 1e-5)
@@ -82,7 +88,8 @@ func convertGroupNormalization(_ converter: inout ONNXConverter, _ node: inout O
   }
   let shape = try converter.requireSpec(node.input(0)).shape
   guard shape.rank >= 2, groups > 0, shape[1] % groups == 0 else {
-    throw LaminaError(.graph, "expected num_groups to divide the channels of \(shape), found \(groups)")
+    throw LaminaError(
+      .graph, "expected num_groups to divide the channels of \(shape), found \(groups)")
   }
   var bindings: [String: Graph.ParameterBinding?] = [:]
   for (parameter, index) in [("weight", 1), ("bias", 2)] {
@@ -116,7 +123,8 @@ func softmax(_ kind: LayerKind) -> ONNXOperator {
   ONNXOperator(1...1) { converter, node in
     let input = try node.input(0)
     guard node.opset < 13 else {
-      return try converter.emit(kind, node, [input], ["axis": .int(try node.int("axis", default: -1))])
+      return try converter.emit(
+        kind, node, [input], ["axis": .int(try node.int("axis", default: -1))])
     }
     // Before opset 13 the tensor is flattened to two axes in front of `axis`.
     let axis = try node.int("axis", default: 1)

@@ -60,7 +60,8 @@ struct ONNXOperator: Sendable {
     "Greater": comparison("greater"),
     "GreaterOrEqual": comparison("greater_or_equal"),
     "GroupNormalization": .init(3...3, convertGroupNormalization),
-    "HardSigmoid": activation("lamina.hard_sigmoid", ["alpha": ("alpha", 0.2), "beta": ("beta", 0.5)]),
+    "HardSigmoid": activation(
+      "lamina.hard_sigmoid", ["alpha": ("alpha", 0.2), "beta": ("beta", 0.5)]),
     "HardSwish": activation("lamina.hard_swish", [:]),
     "Identity": .init(1...1, convertIdentity),
     "InstanceNormalization": .init(3...3, convertInstanceNormalization),
@@ -106,7 +107,10 @@ struct ONNXOperator: Sendable {
     "Round": unary("round"),
     "Selu": activation(
       "lamina.selu",
-      ["alpha": ("alpha", 1.67326319217681884765625), "gamma": ("gamma", 1.05070102214813232421875)]),
+      [
+        "alpha": ("alpha", 1.67326319217681884765625),
+        "gamma": ("gamma", 1.05070102214813232421875),
+      ]),
     "Shape": .init(1...1, convertShape),
     "Shrink": activation("lamina.shrink", ["bias": ("bias", 0), "lambd": ("lambd", 0.5)]),
     "Sigmoid": activation("lamina.sigmoid", [:]),

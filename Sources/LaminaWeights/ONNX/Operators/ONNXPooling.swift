@@ -9,7 +9,8 @@ private func readWindow(
   }
   if let shape = try converter.spec(node.input(0))?.shape, shape.rank != kernel.count + 2 {
     throw LaminaError(
-      .shape, "expected an input of \(kernel.count + 2) axes for kernel_shape \(kernel), found \(shape)")
+      .shape,
+      "expected an input of \(kernel.count + 2) axes for kernel_shape \(kernel), found \(shape)")
   }
   var attributes: Attributes = [
     "kernel_size": .ints(kernel),

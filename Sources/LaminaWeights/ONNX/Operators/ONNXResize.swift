@@ -37,7 +37,8 @@ func convertResize(_ converter: inout ONNXConverter, _ node: inout ONNXNodeReade
     if let axes = try node.ints("axes") { attributes["axes"] = .ints(axes) }
   }
   let roi = coordinates == "tf_crop_and_resize" ? try node.input(1) : nil
-  try emitResize(&converter, node, attributes, roi: roi, node.optionalInput(2), node.optionalInput(3))
+  try emitResize(
+    &converter, node, attributes, roi: roi, node.optionalInput(2), node.optionalInput(3))
 }
 
 @Sendable
@@ -66,7 +67,8 @@ private func emitUpsample(
 ) throws {
   try emitResize(
     &converter, node,
-    ["mode": .string(mode), "coordinates": "asymmetric", "nearest_mode": "floor"], roi: nil, scales, nil)
+    ["mode": .string(mode), "coordinates": "asymmetric", "nearest_mode": "floor"], roi: nil, scales,
+    nil)
 }
 
 /// Region, scales and sizes as attributes where all are known. An empty tensor counts as left out.
@@ -79,11 +81,15 @@ private func emitResize(
   }
   if given.allSatisfy({ $0.map(converter.isConstant) ?? true }) {
     var attributes = attributes
-    if let roi = given[0] { attributes["roi"] = try converter.floats(roi).map(AttributeValue.floats) }
+    if let roi = given[0] {
+      attributes["roi"] = try converter.floats(roi).map(AttributeValue.floats)
+    }
     if let scales = given[1] {
       attributes["scales"] = try converter.floats(scales).map(AttributeValue.floats)
     }
-    if let sizes = given[2] { attributes["sizes"] = try converter.ints(sizes).map(AttributeValue.ints) }
+    if let sizes = given[2] {
+      attributes["sizes"] = try converter.ints(sizes).map(AttributeValue.ints)
+    }
     return try converter.emit("lamina.resize", node, [node.input(0)], attributes)
   }
   let nothing = converter.literal(try Tensor([0], [Float]()), "\(node.name).none")
