@@ -52,7 +52,8 @@ let package = Package(
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
     .testTarget(name: "LaminaCoreTests", dependencies: ["AllocationCounter", "LaminaTestSupport"]),
     .testTarget(name: "LaminaLayersTests", dependencies: ["LaminaTestSupport"]),
-    .testTarget(name: "LaminaModelsTests", dependencies: ["LaminaTestSupport"]),
+    .testTarget(
+      name: "LaminaModelsTests", dependencies: ["AllocationCounter", "LaminaTestSupport"]),
     .testTarget(name: "LaminaWeightsTests", dependencies: ["LaminaTestSupport"]),
     .testTarget(name: "LaminaImagesTests", dependencies: ["LaminaTestSupport"]),
     .testTarget(name: "CAPITests",

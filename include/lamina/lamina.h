@@ -421,8 +421,8 @@ enum {
   LAMINA_MODEL_PREPROCESSING = 3,
   /// Source, licence and other notes, as JSON.
   LAMINA_MODEL_PROVENANCE = 4,
-  /// What was loaded, missing and left over when the model was loaded or got its weights, as JSON;
-  /// `null` when there is nothing to report.
+  /// What was loaded, missing and left over when the model got its weights from a file, as JSON;
+  /// `null` for other models.
   LAMINA_MODEL_REPORT = 5,
   /// The names of all values of the graph, each of which a session can be asked for, as a JSON
   /// array.

@@ -171,9 +171,14 @@ private struct JSONParser {
   let maximumDepth: Int
   var position = 0
 
-  private enum Container {
-    case array([JSON])
-    case object([JSON.Member], keys: Set<String>, key: String)
+  /// An array or object that is still open.
+  private struct Container {
+    var isObject: Bool
+    var elements: [JSON] = []
+    var members: [JSON.Member] = []
+    var keys: Set<String> = []
+    /// The key whose value comes next.
+    var key = ""
   }
 
   init(bytes: [UInt8], path: String, maximumDepth: Int) {
@@ -213,7 +218,7 @@ private struct JSONParser {
           position += 1
           value = .object([])
         } else {
-          stack.append(.object([], keys: [], key: try parseKey(after: [])))
+          stack.append(Container(isObject: true, key: try parseKey(after: [])))
           continue
         }
       case UInt8(ascii: "["):
@@ -223,50 +228,44 @@ private struct JSONParser {
           position += 1
           value = .array([])
         } else {
-          stack.append(.array([]))
+          stack.append(Container(isObject: false))
           continue
         }
       default: value = try parseScalar()
       }
       // Close every container that ends here; leave the loop to read the next element otherwise.
       closing: while true {
-        guard let top = stack.popLast() else {
-          skipWhitespace()
+        skipWhitespace()
+        let last = stack.count - 1
+        guard last >= 0 else {
           guard position == bytes.count else {
             throw failure("expected the end of the text, found \(found)")
           }
           return value
         }
-        skipWhitespace()
-        switch top {
-        case .array(var elements):
-          elements.append(value)
-          if current == UInt8(ascii: ",") {
-            position += 1
-            stack.append(.array(elements))
-            break closing
-          }
-          guard current == UInt8(ascii: "]") else {
-            throw failure("expected ',' or ']', found \(found)")
-          }
-          position += 1
-          value = .array(elements)
-        case .object(var members, var keys, let key):
-          members.append(JSON.Member(key, value))
-          keys.insert(key)
-          if current == UInt8(ascii: ",") {
-            position += 1
-            skipWhitespace()
-            let next = try parseKey(after: keys)
-            stack.append(.object(members, keys: keys, key: next))
-            break closing
-          }
-          guard current == UInt8(ascii: "}") else {
-            throw failure("expected ',' or '}', found \(found)")
-          }
-          position += 1
-          value = .object(members)
+        // Changed where they stand: a copy for each element would take quadratic time.
+        if stack[last].isObject {
+          let key = stack[last].key
+          stack[last].members.append(JSON.Member(key, value))
+          stack[last].keys.insert(key)
+        } else {
+          stack[last].elements.append(value)
         }
+        if current == UInt8(ascii: ",") {
+          position += 1
+          if stack[last].isObject {
+            skipWhitespace()
+            stack[last].key = try parseKey(after: stack[last].keys)
+          }
+          break closing
+        }
+        let end = stack[last].isObject ? UInt8(ascii: "}") : UInt8(ascii: "]")
+        guard current == end else {
+          throw failure("expected ',' or '\(Character(Unicode.Scalar(end)))', found \(found)")
+        }
+        position += 1
+        let done = stack.removeLast()
+        value = done.isObject ? .object(done.members) : .array(done.elements)
       }
     }
   }

@@ -50,13 +50,14 @@ package struct BatchNorm: Layer {
     let scratch = call.scratch.bindMemory(to: Float.self)
     guard shape.count > 0, let scales = scratch.baseAddress else { return }
     let shifts = scales + shape[1]
-    let statistics = call.parameters.suffix(2).map(\.floats)
+    let mean = call.parameters[call.parameters.count - 2].floats
+    let variance = call.parameters[call.parameters.count - 1].floats
     let weight = scale ? call.parameters[0].floats : nil
     let bias = center ? call.parameters[scale ? 1 : 0].floats : nil
     for c in 0..<shape[1] {
-      let factor = (weight?[c] ?? 1) / (statistics[1][c] + epsilon).squareRoot()
+      let factor = (weight?[c] ?? 1) / (variance[c] + epsilon).squareRoot()
       scales[c] = factor
-      shifts[c] = (bias?[c] ?? 0) - statistics[0][c] * factor
+      shifts[c] = (bias?[c] ?? 0) - mean[c] * factor
     }
     lk_f32_scale_shift(
       call.pool.handle, call.inputs[0].floats, scales, shifts, call.outputs[0].floats, shape[0],
