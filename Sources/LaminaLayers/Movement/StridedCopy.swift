@@ -94,25 +94,27 @@ struct StridedCopy: Sendable {
     let isTransposed =
       axes.count > 1 && inner.source != 1 && inner.target == 1 && axes[axes.count - 2].source == 1
     let outer = axes.dropLast(isTransposed ? 2 : 1)
-    var index = [Int](repeating: 0, count: outer.count)
-    while true {
-      if isTransposed {
-        Self.transpose(source, target, axes[axes.count - 2], inner)
-      } else {
-        Self.copy(source, target, inner)
+    withUnsafeTemporaryAllocation(of: Int.self, capacity: max(outer.count, 1)) { index in
+      index.initialize(repeating: 0)
+      while true {
+        if isTransposed {
+          Self.transpose(source, target, axes[axes.count - 2], inner)
+        } else {
+          Self.copy(source, target, inner)
+        }
+        var axis = outer.count - 1
+        while axis >= 0 {
+          source += outer[axis].source
+          target += outer[axis].target
+          index[axis] += 1
+          if index[axis] < outer[axis].extent { break }
+          source -= outer[axis].source * outer[axis].extent
+          target -= outer[axis].target * outer[axis].extent
+          index[axis] = 0
+          axis -= 1
+        }
+        if axis < 0 { return }
       }
-      var axis = outer.count - 1
-      while axis >= 0 {
-        source += outer[axis].source
-        target += outer[axis].target
-        index[axis] += 1
-        if index[axis] < outer[axis].extent { break }
-        source -= outer[axis].source * outer[axis].extent
-        target -= outer[axis].target * outer[axis].extent
-        index[axis] = 0
-        axis -= 1
-      }
-      if axis < 0 { return }
     }
   }
 
