@@ -81,7 +81,9 @@ struct IndexedCopy: PreparedLayer {
       let first = chunk * rowsPerChunk
       let end = min(first + rowsPerChunk, rows)
       guard first < end else { return }
-      copyRows(first..<end, from: source, to: target, fill: fill)
+      withUnsafeTemporaryAllocation(of: Int.self, capacity: max(outer.count, 1)) { index in
+        copyRows(first..<end, from: source, to: target, fill: fill, index: index)
+      }
     }
   }
 
@@ -94,12 +96,13 @@ struct IndexedCopy: PreparedLayer {
     }
   }
 
-  /// `rows` count the indices of the outer axes, the last fastest.
+  /// `rows` count the indices of the outer axes, the last fastest; `index` has room for one of each.
   private func copyRows<T: BitwiseCopyable>(
-    _ rows: Range<Int>, from source: UnsafePointer<T>, to target: UnsafeMutablePointer<T>, fill: T
+    _ rows: Range<Int>, from source: UnsafePointer<T>, to target: UnsafeMutablePointer<T>, fill: T,
+    index: UnsafeMutableBufferPointer<Int>
   ) {
     let rowLength = inner.count * run
-    var index = [Int](repeating: 0, count: outer.count)
+    index.initialize(repeating: 0)
     var rest = rows.lowerBound
     for axis in outer.indices.reversed() {
       index[axis] = rest % outer[axis].count
