@@ -29,7 +29,8 @@ let package = Package(
     .target(name: "LaminaModels", dependencies: ["LaminaBlocks", "LaminaCore"]),
     .target(name: "LaminaWeights", dependencies: ["LaminaCore", "CZlib"]),
     .target(name: "LaminaImageShim", dependencies: ["CJPEG", "CPNG"]),
-    .target(name: "LaminaImages", dependencies: ["LaminaCore", "LaminaKernels", "LaminaImageShim"]),
+    .target(
+      name: "LaminaImages", dependencies: ["LaminaCore", "LaminaKernels", "LaminaImageShim"]),
     .target(
       name: "LaminaC",
       dependencies: [
@@ -56,7 +57,8 @@ let package = Package(
       name: "LaminaModelsTests", dependencies: ["AllocationCounter", "LaminaTestSupport"]),
     .testTarget(name: "LaminaWeightsTests", dependencies: ["LaminaTestSupport"]),
     .testTarget(name: "LaminaImagesTests", dependencies: ["LaminaTestSupport"]),
-    .testTarget(name: "CAPITests",
+    .testTarget(
+      name: "CAPITests",
       dependencies: ["AllocationCounter", "CLamina", "LaminaC", "LaminaTestSupport"]),
     .testTarget(name: "ToolTests", dependencies: ["LaminaTestSupport"]),
   ],

@@ -107,7 +107,8 @@ func options<T: BitwiseCopyable>(
   let start = UnsafeRawPointer(pointer)
   let size = try structSize(at: start, name)
   let known = MemoryLayout<T>.size
-  for offset in min(known, size)..<size where start.load(fromByteOffset: offset, as: UInt8.self) != 0 {
+  for offset in min(known, size)..<size
+  where start.load(fromByteOffset: offset, as: UInt8.self) != 0 {
     throw LaminaError(
       .argument, "expected 0 in the fields behind byte \(known), which this library does not know",
       path: "\(name)")
@@ -141,7 +142,8 @@ private func structSize(at start: UnsafeRawPointer, _ name: StaticString) throws
   let size = Int(start.load(as: UInt32.self))
   guard size >= 4, size <= largestStruct else {
     throw LaminaError(
-      .argument, "expected struct_size to be the size of the struct, found \(size)", path: "\(name)")
+      .argument, "expected struct_size to be the size of the struct, found \(size)", path: "\(name)"
+    )
   }
   return size
 }

@@ -2,9 +2,11 @@ import CLamina
 import LaminaCore
 import LaminaModels
 
+/// `lamina_catalog_count` of `lamina.h`.
 @_cdecl("lamina_catalog_count") @implementation
 public func lamina_catalog_count() -> Int { catalogNames.count }
 
+/// `lamina_catalog_name` of `lamina.h`.
 @_cdecl("lamina_catalog_name") @implementation
 public func lamina_catalog_name(_ index: Int) -> UnsafePointer<CChar>? {
   catalogNames.indices.contains(index) ? catalogNames[index] : nil
@@ -12,6 +14,7 @@ public func lamina_catalog_name(_ index: Int) -> UnsafePointer<CChar>? {
 
 private nonisolated(unsafe) let catalogNames = ModelCatalog.entries.map { immortal($0.name) }
 
+/// `lamina_model_create` of `lamina.h`.
 @_cdecl("lamina_model_create") @implementation
 public func lamina_model_create(
   _ context: lamina_context, _ architecture: UnsafePointer<CChar>?, _ classes: Int, _ seed: UInt64,
@@ -23,7 +26,8 @@ public func lamina_model_create(
     let model = try require(model, "model")
     guard classes >= 0, classes <= Shape.maximumExtent else {
       throw LaminaError(
-        .argument, "expected at most \(Shape.maximumExtent) classes, found \(UInt(bitPattern: classes))",
+        .argument,
+        "expected at most \(Shape.maximumExtent) classes, found \(UInt(bitPattern: classes))",
         path: "classes")
     }
     let entry = try ModelCatalog.entry(named: name)

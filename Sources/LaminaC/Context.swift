@@ -65,6 +65,7 @@ extension Limits {
   }
 }
 
+/// `lamina_context_create` of `lamina.h`.
 @_cdecl("lamina_context_create") @implementation
 public func lamina_context_create(
   _ options: UnsafePointer<lamina_context_options>?,
@@ -77,9 +78,11 @@ public func lamina_context_create(
   }
 }
 
+/// `lamina_context_release` of `lamina.h`.
 @_cdecl("lamina_context_release") @implementation
 public func lamina_context_release(_ context: lamina_context) { handles.release(context, .context) }
 
+/// `lamina_context_layer_count` of `lamina.h`.
 @_cdecl("lamina_context_layer_count") @implementation
 public func lamina_context_layer_count(
   _ context: lamina_context, _ count: UnsafeMutablePointer<Int>?,
@@ -91,6 +94,7 @@ public func lamina_context_layer_count(
   }
 }
 
+/// `lamina_context_layer_info` of `lamina.h`.
 @_cdecl("lamina_context_layer_info") @implementation
 public func lamina_context_layer_info(
   _ context: lamina_context, _ index: Int, _ info: UnsafeMutablePointer<lamina_layer_info>?,

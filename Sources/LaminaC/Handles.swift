@@ -67,13 +67,15 @@ final class HandleTable: @unchecked Sendable {
     if index == slots.count { slots.append(Slot()) }
     slots[index].kind = Object.kind
     slots[index].object = object
-    return UInt64(Object.kind.rawValue) << 56 | UInt64(slots[index].generation) << 24 | UInt64(index)
+    return UInt64(Object.kind.rawValue) << 56 | UInt64(slots[index].generation) << 24
+      | UInt64(index)
   }
 
   /// The object of a handle, which the caller's reference keeps alive.
   ///
   /// - Throws: `handle` when the handle is 0, made up, released, or of another kind.
-  func object<Object: HandleObject>(_ handle: UInt64, _: Object.Type = Object.self) throws -> Object {
+  func object<Object: HandleObject>(_ handle: UInt64, _: Object.Type = Object.self) throws -> Object
+  {
     lock()
     defer { unlock() }
     if let index = index(of: handle), slots[index].kind == Object.kind,

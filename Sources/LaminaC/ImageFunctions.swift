@@ -10,6 +10,7 @@ final class ImageObject: HandleObject {
   init(_ image: Image) { self.image = image }
 }
 
+/// `lamina_image_load` of `lamina.h`.
 @_cdecl("lamina_image_load") @implementation
 public func lamina_image_load(
   _ context: lamina_context, _ path: UnsafePointer<CChar>?,
@@ -24,6 +25,7 @@ public func lamina_image_load(
   }
 }
 
+/// `lamina_image_decode` of `lamina.h`.
 @_cdecl("lamina_image_decode") @implementation
 public func lamina_image_decode(
   _ context: lamina_context, _ data: UnsafeRawPointer?, _ size: Int,
@@ -38,6 +40,7 @@ public func lamina_image_decode(
   }
 }
 
+/// `lamina_image_create` of `lamina.h`.
 @_cdecl("lamina_image_create") @implementation
 public func lamina_image_create(
   _ context: lamina_context, _ pixels: UnsafePointer<UInt8>?, _ width: Int, _ height: Int,
@@ -56,7 +59,8 @@ public func lamina_image_create(
     }
     guard rowBytes == 0 || rowBytes >= 3 * width, rowBytes <= 1 << 40 else {
       throw LaminaError(
-        .argument, "expected at least \(3 * width) bytes a row, found \(UInt(bitPattern: rowBytes))",
+        .argument,
+        "expected at least \(3 * width) bytes a row, found \(UInt(bitPattern: rowBytes))",
         path: "row_bytes")
     }
     guard width * height <= limits.imagePixels else {
@@ -76,9 +80,11 @@ public func lamina_image_create(
   }
 }
 
+/// `lamina_image_release` of `lamina.h`.
 @_cdecl("lamina_image_release") @implementation
 public func lamina_image_release(_ image: lamina_image) { handles.release(image, .image) }
 
+/// `lamina_image_get_info` of `lamina.h`.
 @_cdecl("lamina_image_get_info") @implementation
 public func lamina_image_get_info(
   _ image: lamina_image, _ info: UnsafeMutablePointer<lamina_image_info>?,
@@ -95,6 +101,7 @@ public func lamina_image_get_info(
   }
 }
 
+/// `lamina_model_preprocess` of `lamina.h`.
 @_cdecl("lamina_model_preprocess") @implementation
 public func lamina_model_preprocess(
   _ model: lamina_model, _ images: UnsafePointer<lamina_image>?, _ count: Int,

@@ -58,7 +58,9 @@ final class ModelObject: HandleObject, @unchecked Sendable {
       info.name = try texts.add(output.name)
       info.type = spec.type.code
       info.rank = Int32(truncatingIfNeeded: spec.shape.rank)
-      for axis in 0..<spec.shape.rank { info.setExtent(Int64(spec.shape[axis]), name: nil, at: axis) }
+      for axis in 0..<spec.shape.rank {
+        info.setExtent(Int64(spec.shape[axis]), name: nil, at: axis)
+      }
       return info
     }
     // Which extents follow a symbol is seen by changing it.
@@ -82,7 +84,9 @@ final class ModelObject: HandleObject, @unchecked Sendable {
   private func symbols() -> [(name: String, extent: Int)] {
     var seen: Set<String> = []
     return model.graph.inputs.flatMap(\.dimensions).compactMap { dimension in
-      guard case .symbol(let name, let extent) = dimension, seen.insert(name).inserted else { return nil }
+      guard case .symbol(let name, let extent) = dimension, seen.insert(name).inserted else {
+        return nil
+      }
       return (name, extent)
     }
   }
@@ -104,7 +108,9 @@ final class ModelObject: HandleObject, @unchecked Sendable {
   }
 
   /// The name of a class.
-  func label(at index: Int) throws -> UnsafePointer<CChar> { try element(index, of: labels, "index") }
+  func label(at index: Int) throws -> UnsafePointer<CChar> {
+    try element(index, of: labels, "index")
+  }
 
   /// The name of a class of a prediction, by number when the model has no names.
   func predictionLabel(at index: Int) throws -> UnsafePointer<CChar> {
@@ -125,9 +131,11 @@ extension lamina_value_info {
   }
 }
 
+/// `lamina_model_release` of `lamina.h`.
 @_cdecl("lamina_model_release") @implementation
 public func lamina_model_release(_ model: lamina_model) { handles.release(model, .model) }
 
+/// `lamina_model_get_info` of `lamina.h`.
 @_cdecl("lamina_model_get_info") @implementation
 public func lamina_model_get_info(
   _ model: lamina_model, _ info: UnsafeMutablePointer<lamina_model_info>?,
@@ -147,6 +155,7 @@ public func lamina_model_get_info(
   }
 }
 
+/// `lamina_model_get_input` of `lamina.h`.
 @_cdecl("lamina_model_get_input") @implementation
 public func lamina_model_get_input(
   _ model: lamina_model, _ index: Int, _ info: UnsafeMutablePointer<lamina_value_info>?,
@@ -158,6 +167,7 @@ public func lamina_model_get_input(
   }
 }
 
+/// `lamina_model_get_output` of `lamina.h`.
 @_cdecl("lamina_model_get_output") @implementation
 public func lamina_model_get_output(
   _ model: lamina_model, _ index: Int, _ info: UnsafeMutablePointer<lamina_value_info>?,
@@ -169,6 +179,7 @@ public func lamina_model_get_output(
   }
 }
 
+/// `lamina_model_get_label` of `lamina.h`.
 @_cdecl("lamina_model_get_label") @implementation
 public func lamina_model_get_label(
   _ model: lamina_model, _ index: Int, _ label: UnsafeMutablePointer<UnsafePointer<CChar>?>?,
@@ -181,6 +192,7 @@ public func lamina_model_get_label(
   }
 }
 
+/// `lamina_model_get_text` of `lamina.h`.
 @_cdecl("lamina_model_get_text") @implementation
 public func lamina_model_get_text(
   _ model: lamina_model, _ which: Int32, _ buffer: UnsafeMutablePointer<CChar>?, _ capacity: Int,
@@ -198,7 +210,8 @@ extension ModelObject {
     switch Int(which) {
     case LAMINA_MODEL_SUMMARY: return try ModelSummary(model).text
     case LAMINA_MODEL_SUMMARY_JSON: return try ModelSummary(model).json.text()
-    case LAMINA_MODEL_PREPROCESSING: return (metadata.preprocessing?.json ?? .null).text(pretty: true)
+    case LAMINA_MODEL_PREPROCESSING:
+      return (metadata.preprocessing?.json ?? .null).text(pretty: true)
     case LAMINA_MODEL_PROVENANCE:
       let notes = metadata.provenance.sorted { $0.key < $1.key }
       return JSON.object(notes.map { JSON.Member($0.key, .string($0.value)) }).text(pretty: true)

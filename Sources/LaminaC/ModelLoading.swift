@@ -11,10 +11,12 @@ private func load(
   let context = try handles.object(context, ContextObject.self)
   let model = try require(model, "model")
   let object = try ModelObject(load(context), context)
-  context.log(LAMINA_LOG_INFO, "loaded \(object.model.graph.name), \(object.model.graph.nodes.count) nodes")
+  context.log(
+    LAMINA_LOG_INFO, "loaded \(object.model.graph.name), \(object.model.graph.nodes.count) nodes")
   model.pointee = try handles.insert(object)
 }
 
+/// `lamina_model_load` of `lamina.h`.
 @_cdecl("lamina_model_load") @implementation
 public func lamina_model_load(
   _ context: lamina_context, _ path: UnsafePointer<CChar>?,
@@ -28,6 +30,7 @@ public func lamina_model_load(
   }
 }
 
+/// `lamina_model_load_memory` of `lamina.h`.
 @_cdecl("lamina_model_load_memory") @implementation
 public func lamina_model_load_memory(
   _ context: lamina_context, _ data: UnsafeRawPointer?, _ size: Int,
@@ -46,6 +49,7 @@ public func lamina_model_load_memory(
   }
 }
 
+/// `lamina_model_load_descriptor` of `lamina.h`.
 @_cdecl("lamina_model_load_descriptor") @implementation
 public func lamina_model_load_descriptor(
   _ context: lamina_context, _ descriptor: Int32, _ model: UnsafeMutablePointer<lamina_model>?,
@@ -58,6 +62,7 @@ public func lamina_model_load_descriptor(
   }
 }
 
+/// `lamina_model_save` of `lamina.h`.
 @_cdecl("lamina_model_save") @implementation
 public func lamina_model_save(
   _ model: lamina_model, _ path: UnsafePointer<CChar>?, _ error: UnsafeMutablePointer<lamina_error>?
@@ -79,6 +84,7 @@ private func derive(
   result.pointee = try handles.insert(ModelObject(derived, object.context, report: report))
 }
 
+/// `lamina_model_with_weights` of `lamina.h`.
 @_cdecl("lamina_model_with_weights") @implementation
 public func lamina_model_with_weights(
   _ model: lamina_model, _ path: UnsafePointer<CChar>?,
@@ -112,10 +118,12 @@ extension ModelObject {
   /// How names of tensors in files become the model's, where its architecture is a built-in one.
   fileprivate var keyMap: KeyMap {
     let renames = (try? ModelCatalog.entry(named: model.graph.name))?.renames ?? []
-    return KeyMap(rules: renames.map { .pattern(KeyPattern($0.pattern), KeyPattern($0.replacement)) })
+    return KeyMap(
+      rules: renames.map { .pattern(KeyPattern($0.pattern), KeyPattern($0.replacement)) })
   }
 }
 
+/// `lamina_model_with_labels` of `lamina.h`.
 @_cdecl("lamina_model_with_labels") @implementation
 public func lamina_model_with_labels(
   _ model: lamina_model, _ labels: UnsafePointer<UnsafePointer<CChar>?>?, _ count: Int,
@@ -131,6 +139,7 @@ public func lamina_model_with_labels(
   }
 }
 
+/// `lamina_model_with_preprocessing` of `lamina.h`.
 @_cdecl("lamina_model_with_preprocessing") @implementation
 public func lamina_model_with_preprocessing(
   _ model: lamina_model, _ json: UnsafePointer<CChar>?,

@@ -121,7 +121,8 @@ final class SessionObject: HandleObject, @unchecked Sendable {
   /// Sets `tensorOfOutput` to the caller's tensors, -1 where there is none.
   private func bindOutputs(_ outputs: UnsafeMutableBufferPointer<lamina_tensor>) throws {
     guard outputs.count >= 1, outputs.count <= outputNames.count else {
-      throw LaminaError(.argument, "expected 1...\(outputNames.count) outputs, found \(outputs.count)")
+      throw LaminaError(
+        .argument, "expected 1...\(outputNames.count) outputs, found \(outputs.count)")
     }
     for position in tensorOfOutput.indices { tensorOfOutput[position] = -1 }
     for index in outputs.indices {
@@ -153,7 +154,8 @@ final class SessionObject: HandleObject, @unchecked Sendable {
     guard let name = try? text(name, "name") else {
       return LaminaError(.argument, "expected UTF-8 text", path: "name of an \(what)")
     }
-    let hint = nearestName(to: name, in: known).map { ", nearest is '\($0.escapedForDisplay())'" } ?? ""
+    let hint =
+      nearestName(to: name, in: known).map { ", nearest is '\($0.escapedForDisplay())'" } ?? ""
     return LaminaError(.notFound, "no \(what) named '\(name.escapedForDisplay())'\(hint)")
   }
 
@@ -288,6 +290,7 @@ final class SessionObject: HandleObject, @unchecked Sendable {
   }
 }
 
+/// `lamina_session_create` of `lamina.h`.
 @_cdecl("lamina_session_create") @implementation
 public func lamina_session_create(
   _ model: lamina_model, _ options: UnsafePointer<lamina_session_options>?,
@@ -302,9 +305,11 @@ public func lamina_session_create(
   }
 }
 
+/// `lamina_session_release` of `lamina.h`.
 @_cdecl("lamina_session_release") @implementation
 public func lamina_session_release(_ session: lamina_session) { handles.release(session, .session) }
 
+/// `lamina_session_output_shapes` of `lamina.h`.
 @_cdecl("lamina_session_output_shapes") @implementation
 public func lamina_session_output_shapes(
   _ session: lamina_session, _ inputs: UnsafePointer<lamina_tensor>?, _ inputCount: Int,
@@ -317,6 +322,7 @@ public func lamina_session_output_shapes(
   }
 }
 
+/// `lamina_session_run` of `lamina.h`.
 @_cdecl("lamina_session_run") @implementation
 public func lamina_session_run(
   _ session: lamina_session, _ inputs: UnsafePointer<lamina_tensor>?, _ inputCount: Int,
@@ -329,6 +335,7 @@ public func lamina_session_run(
   }
 }
 
+/// `lamina_session_explain` of `lamina.h`.
 @_cdecl("lamina_session_explain") @implementation
 public func lamina_session_explain(
   _ session: lamina_session, _ inputs: UnsafePointer<lamina_tensor>?, _ inputCount: Int,
@@ -342,6 +349,7 @@ public func lamina_session_explain(
   }
 }
 
+/// `lamina_session_predict` of `lamina.h`.
 @_cdecl("lamina_session_predict") @implementation
 public func lamina_session_predict(
   _ session: lamina_session, _ image: lamina_image,
@@ -356,6 +364,7 @@ public func lamina_session_predict(
   }
 }
 
+/// `lamina_session_predict_file` of `lamina.h`.
 @_cdecl("lamina_session_predict_file") @implementation
 public func lamina_session_predict_file(
   _ session: lamina_session, _ path: UnsafePointer<CChar>?,

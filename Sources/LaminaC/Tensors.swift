@@ -89,7 +89,8 @@ extension lamina_tensor {
     guard self.byte_count >= byteCount, data != nil || byteCount == 0 else {
       throw LaminaError(
         .buffer,
-        "expected \(byteCount) bytes for \(type.rawValue) \(shape), found \(data == nil ? 0 : self.byte_count)")
+        "expected \(byteCount) bytes for \(type.rawValue) \(shape), found \(data == nil ? 0 : self.byte_count)"
+      )
     }
   }
 

@@ -49,17 +49,14 @@ static void on_error(j_common_ptr cinfo) {
 }
 
 static void on_message(j_common_ptr cinfo, int level) {
-  if (level >= 0)
-    return;
+  if (level >= 0) return;
   cinfo->err->num_warnings++;
-  if (((jpeg_reader *)cinfo)->options.strict)
-    on_error(cinfo);
+  if (((jpeg_reader *)cinfo)->options.strict) on_error(cinfo);
 }
 
 static void on_progress(j_common_ptr cinfo) {
   jpeg_reader *reader = (jpeg_reader *)cinfo;
-  if (reader->cinfo.input_scan_number <= reader->options.maximum_scans)
-    return;
+  if (reader->cinfo.input_scan_number <= reader->options.maximum_scans) return;
   snprintf(reader->message->text, sizeof reader->message->text,
            "expected at most %d scans, found more", reader->options.maximum_scans);
   escape(reader, LI_LIMIT);
@@ -97,8 +94,7 @@ static uint8_t divided_by_255(int product) {
 /// Inverted CMYK to RGB by Pillow's formula.
 static void convert_cmyk(const uint8_t *cmyk, uint8_t *rgb, size_t width) {
   for (size_t x = 0; x < width; x++, cmyk += 4, rgb += 3)
-    for (int c = 0; c < 3; c++)
-      rgb[c] = cmyk[3] - divided_by_255((255 - cmyk[c]) * cmyk[3]);
+    for (int c = 0; c < 3; c++) rgb[c] = cmyk[3] - divided_by_255((255 - cmyk[c]) * cmyk[3]);
 }
 
 static void decode(jpeg_reader *reader) {
@@ -121,16 +117,14 @@ static void decode(jpeg_reader *reader) {
   while (cinfo->output_scanline < cinfo->output_height) {
     JSAMPROW target = reader->pixels + 3 * width * cinfo->output_scanline;
     jpeg_read_scanlines(cinfo, cmyk ? row : &target, 1);
-    if (cmyk)
-      convert_cmyk(row[0], target, width);
+    if (cmyk) convert_cmyk(row[0], target, width);
   }
   jpeg_finish_decompress(cinfo);
 }
 
 /// Every local that changes between setjmp and longjmp lives in `reader`, in the caller's frame.
 static bool guarded(jpeg_reader *reader, void (*body)(jpeg_reader *)) {
-  if (setjmp(reader->escape))
-    return false;
+  if (setjmp(reader->escape)) return false;
   body(reader);
   return true;
 }
@@ -151,8 +145,7 @@ li_status li_jpeg_header(const uint8_t *bytes, size_t count, li_options options,
   jpeg_reader reader = {
       .bytes = bytes, .count = count, .options = options, .header = &found, .message = message};
   li_status status = run(&reader, read_header);
-  if (status == LI_OK)
-    *header = found;
+  if (status == LI_OK) *header = found;
   return status;
 }
 

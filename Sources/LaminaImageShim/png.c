@@ -31,15 +31,13 @@ static _Noreturn void on_error(png_structp png, png_const_charp text) {
 static void on_warning(png_structp png, png_const_charp text) {
   png_reader *reader = png_get_error_ptr(png);
   reader->warnings++;
-  if (reader->options.strict)
-    on_error(png, text);
+  if (reader->options.strict) on_error(png, text);
 }
 
 static png_voidp allocate(png_structp png, png_alloc_size_t count) {
   png_reader *reader = png_get_mem_ptr(png);
   void *memory = malloc(count);
-  if (memory == NULL)
-    reader->out_of_memory = true;
+  if (memory == NULL) reader->out_of_memory = true;
   return memory;
 }
 
@@ -50,8 +48,7 @@ static void release(png_structp png, png_voidp memory) {
 
 static void read_bytes(png_structp png, png_bytep target, size_t count) {
   png_reader *reader = png_get_io_ptr(png);
-  if (count > reader->count - reader->offset)
-    png_error(png, "premature end of PNG data");
+  if (count > reader->count - reader->offset) png_error(png, "premature end of PNG data");
   memcpy(target, reader->bytes + reader->offset, count);
   reader->offset += count;
 }
@@ -86,8 +83,7 @@ static void apply_palette(png_reader *reader, uint8_t *row, size_t width) {
     row[3 * x + 1] = valid ? palette[index].green : 0;
     row[3 * x + 2] = valid ? palette[index].blue : 0;
   }
-  if (out_of_range)
-    png_warning(reader->png, "palette index out of range");
+  if (out_of_range) png_warning(reader->png, "palette index out of range");
 }
 
 static void decode(png_reader *reader) {
@@ -97,34 +93,27 @@ static void decode(png_reader *reader) {
   if (reader->header->width != expected.width || reader->header->height != expected.height)
     png_error(png, "the header changed while the picture was read");
   int color = png_get_color_type(png, reader->info);
-  if (color == PNG_COLOR_TYPE_PALETTE)
-    png_set_packing(png);
-  if (color == PNG_COLOR_TYPE_GRAY)
-    png_set_expand_gray_1_2_4_to_8(png);
-  if (!(color & PNG_COLOR_MASK_COLOR))
-    png_set_gray_to_rgb(png);
-  if (color & PNG_COLOR_MASK_ALPHA)
-    png_set_strip_alpha(png);
+  if (color == PNG_COLOR_TYPE_PALETTE) png_set_packing(png);
+  if (color == PNG_COLOR_TYPE_GRAY) png_set_expand_gray_1_2_4_to_8(png);
+  if (!(color & PNG_COLOR_MASK_COLOR)) png_set_gray_to_rgb(png);
+  if (color & PNG_COLOR_MASK_ALPHA) png_set_strip_alpha(png);
   png_set_strip_16(png);
   int passes = png_set_interlace_handling(png);
   png_read_update_info(png, reader->info);
   size_t row_bytes = (size_t)3 * expected.width;
   size_t expected_bytes = color == PNG_COLOR_TYPE_PALETTE ? expected.width : row_bytes;
-  if (png_get_rowbytes(png, reader->info) != expected_bytes)
-    png_error(png, "unexpected row size");
+  if (png_get_rowbytes(png, reader->info) != expected_bytes) png_error(png, "unexpected row size");
   for (int pass = 0; pass < passes; pass++)
     for (size_t y = 0; y < expected.height; y++)
       png_read_row(png, reader->pixels + y * row_bytes, NULL);
   for (size_t y = 0; color == PNG_COLOR_TYPE_PALETTE && y < expected.height; y++)
     apply_palette(reader, reader->pixels + y * row_bytes, expected.width);
-  if (reader->options.strict)
-    png_read_end(png, reader->info);
+  if (reader->options.strict) png_read_end(png, reader->info);
 }
 
 /// Every local that changes between setjmp and longjmp lives in `reader`, in the caller's frame.
 static bool guarded(png_reader *reader, void (*body)(png_reader *)) {
-  if (setjmp(png_jmpbuf(reader->png)))
-    return false;
+  if (setjmp(png_jmpbuf(reader->png))) return false;
   body(reader);
   return true;
 }
@@ -146,8 +135,7 @@ li_status li_png_header(const uint8_t *bytes, size_t count, li_options options, 
   png_reader reader = {
       .bytes = bytes, .count = count, .options = options, .header = &found, .message = message};
   li_status status = run(&reader, read_header);
-  if (status == LI_OK)
-    *header = found;
+  if (status == LI_OK) *header = found;
   return status;
 }
 

@@ -5,12 +5,16 @@
 static const lk_elementwise_variant *variant(void) {
   switch (lk_active_isa()) {
 #if defined(__x86_64__)
-    case LK_ISA_AVX512: return &lk_elementwise_avx512;
-    case LK_ISA_AVX2: return &lk_elementwise_avx2;
+  case LK_ISA_AVX512:
+    return &lk_elementwise_avx512;
+  case LK_ISA_AVX2:
+    return &lk_elementwise_avx2;
 #elif defined(__aarch64__)
-    case LK_ISA_NEON: return &lk_elementwise_neon;
+  case LK_ISA_NEON:
+    return &lk_elementwise_neon;
 #endif
-    default: return &lk_elementwise_scalar;
+  default:
+    return &lk_elementwise_scalar;
   }
 }
 

@@ -8,5 +8,5 @@ typedef struct lk_elementwise_variant {
                  float *y, size_t n);
 } lk_elementwise_variant;
 
-extern const lk_elementwise_variant lk_elementwise_scalar, lk_elementwise_neon,
-    lk_elementwise_avx2, lk_elementwise_avx512;
+extern const lk_elementwise_variant lk_elementwise_scalar, lk_elementwise_neon, lk_elementwise_avx2,
+    lk_elementwise_avx512;

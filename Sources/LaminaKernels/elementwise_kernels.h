@@ -11,43 +11,75 @@ LK_INLINE vf vf_mish(vf v) {
 LK_INLINE vf vf_unary(lk_unary f, vf v, vf a, vf b) {
   const vf zero = vf_set(0);
   switch (f) {
-    case LK_RELU: return vf_max(v, zero);
-    case LK_CLIP: return vf_min(vf_max(v, a), b);
-    case LK_LEAKY_RELU: return vf_select(v < 0, a * v, v);
-    case LK_ELU: return vf_select(v < 0, a * vf_expm1(v), v);
-    case LK_CELU: return vf_max(v, zero) + vf_min(a * vf_expm1(v / a), zero);
-    case LK_SELU: return b * vf_select(v > 0, v, a * vf_expm1(v));
-    case LK_SIGMOID: return vf_sigmoid(v);
-    case LK_TANH: return vf_tanh(v);
-    case LK_SCALED_TANH: return a * vf_tanh(b * v);
-    case LK_SOFTPLUS: return vf_max(v, zero) + vf_log1p(vf_exp(-vf_abs(v)));
-    case LK_SOFTSIGN: return v / (vf_abs(v) + 1);
-    case LK_HARD_SIGMOID: return vf_hard_sigmoid(vf_fma(a, v, b));
-    case LK_HARD_SWISH: return v * vf_hard_sigmoid(vf_fma(v, vf_set(1.0f / 6), vf_set(0.5f)));
-    case LK_MISH: return vf_mish(v);
-    case LK_GELU: return v * 0.5f * (vf_erf(v * 0.707106781f) + 1);
-    case LK_GELU_TANH:
-      return v * 0.5f * (vf_tanh((v * v * 0.0356774081f + 0.797884561f) * v) + 1);
-    case LK_SWISH: return v * vf_sigmoid(a * v);
-    case LK_THRESHOLDED_RELU: return vf_select(v <= a, zero, v);
-    case LK_SHRINK: return vf_select(v < -b, v + a, vf_select(v > b, v - a, v * 0));
-    case LK_EXP: return vf_exp(v);
-    case LK_LOG: return vf_log(v);
-    case LK_SQRT: return vf_sqrt(v);
-    case LK_SQUARE: return v * v;
-    case LK_RECIPROCAL: return 1 / v;
-    case LK_ABS: return vf_abs(v);
-    case LK_NEG: return -v;
-    case LK_FLOOR: return __builtin_elementwise_floor(v);
-    case LK_CEIL: return __builtin_elementwise_ceil(v);
-    case LK_ROUND: return __builtin_elementwise_roundeven(v);
-    case LK_SIGN: return vf_select(v > 0, vf_set(1), vf_select(v < 0, vf_set(-1), v));
-    case LK_ERF: return vf_erf(v);
-    default: return v;
+  case LK_RELU:
+    return vf_max(v, zero);
+  case LK_CLIP:
+    return vf_min(vf_max(v, a), b);
+  case LK_LEAKY_RELU:
+    return vf_select(v < 0, a * v, v);
+  case LK_ELU:
+    return vf_select(v < 0, a * vf_expm1(v), v);
+  case LK_CELU:
+    return vf_max(v, zero) + vf_min(a * vf_expm1(v / a), zero);
+  case LK_SELU:
+    return b * vf_select(v > 0, v, a * vf_expm1(v));
+  case LK_SIGMOID:
+    return vf_sigmoid(v);
+  case LK_TANH:
+    return vf_tanh(v);
+  case LK_SCALED_TANH:
+    return a * vf_tanh(b * v);
+  case LK_SOFTPLUS:
+    return vf_max(v, zero) + vf_log1p(vf_exp(-vf_abs(v)));
+  case LK_SOFTSIGN:
+    return v / (vf_abs(v) + 1);
+  case LK_HARD_SIGMOID:
+    return vf_hard_sigmoid(vf_fma(a, v, b));
+  case LK_HARD_SWISH:
+    return v * vf_hard_sigmoid(vf_fma(v, vf_set(1.0f / 6), vf_set(0.5f)));
+  case LK_MISH:
+    return vf_mish(v);
+  case LK_GELU:
+    return v * 0.5f * (vf_erf(v * 0.707106781f) + 1);
+  case LK_GELU_TANH:
+    return v * 0.5f * (vf_tanh((v * v * 0.0356774081f + 0.797884561f) * v) + 1);
+  case LK_SWISH:
+    return v * vf_sigmoid(a * v);
+  case LK_THRESHOLDED_RELU:
+    return vf_select(v <= a, zero, v);
+  case LK_SHRINK:
+    return vf_select(v < -b, v + a, vf_select(v > b, v - a, v * 0));
+  case LK_EXP:
+    return vf_exp(v);
+  case LK_LOG:
+    return vf_log(v);
+  case LK_SQRT:
+    return vf_sqrt(v);
+  case LK_SQUARE:
+    return v * v;
+  case LK_RECIPROCAL:
+    return 1 / v;
+  case LK_ABS:
+    return vf_abs(v);
+  case LK_NEG:
+    return -v;
+  case LK_FLOOR:
+    return __builtin_elementwise_floor(v);
+  case LK_CEIL:
+    return __builtin_elementwise_ceil(v);
+  case LK_ROUND:
+    return __builtin_elementwise_roundeven(v);
+  case LK_SIGN:
+    return vf_select(v > 0, vf_set(1), vf_select(v < 0, vf_set(-1), v));
+  case LK_ERF:
+    return vf_erf(v);
+  default:
+    return v;
   }
 }
 
-// Without optimisation each inlined copy keeps stack of its own, megabytes in all: one copy does then.
+// Without optimisation each inlined copy keeps stack of its own, megabytes in all: one copy does
+// then.
 #ifdef __OPTIMIZE__
 LK_INLINE
 #else
@@ -63,29 +95,48 @@ void map_unary(lk_unary f, vf a, vf b, const float *x, float *y, size_t n) {
 static void LK_NAME(unary)(lk_unary f, float a, float b, const float *x, float *y, size_t n) {
   const vf va = vf_set(a), vb = vf_set(b);
   switch (f) {
-#define LK_CASE(name) case name: map_unary(name, va, vb, x, y, n); break;
-    LK_CASE(LK_RELU) LK_CASE(LK_CLIP) LK_CASE(LK_LEAKY_RELU) LK_CASE(LK_ELU) LK_CASE(LK_CELU)
-    LK_CASE(LK_SELU) LK_CASE(LK_SIGMOID) LK_CASE(LK_TANH) LK_CASE(LK_SCALED_TANH)
-    LK_CASE(LK_SOFTPLUS) LK_CASE(LK_SOFTSIGN) LK_CASE(LK_HARD_SIGMOID) LK_CASE(LK_HARD_SWISH)
-    LK_CASE(LK_MISH) LK_CASE(LK_GELU) LK_CASE(LK_GELU_TANH) LK_CASE(LK_SWISH)
-    LK_CASE(LK_THRESHOLDED_RELU) LK_CASE(LK_SHRINK) LK_CASE(LK_EXP) LK_CASE(LK_LOG)
-    LK_CASE(LK_SQRT) LK_CASE(LK_SQUARE) LK_CASE(LK_RECIPROCAL) LK_CASE(LK_ABS) LK_CASE(LK_NEG)
-    LK_CASE(LK_FLOOR) LK_CASE(LK_CEIL) LK_CASE(LK_ROUND) LK_CASE(LK_SIGN) LK_CASE(LK_ERF)
+#define LK_CASE(name)                                                                              \
+  case name:                                                                                       \
+    map_unary(name, va, vb, x, y, n);                                                              \
+    break;
+    LK_CASE(LK_RELU)
+    LK_CASE(LK_CLIP)
+    LK_CASE(LK_LEAKY_RELU)
+    LK_CASE(LK_ELU)
+    LK_CASE(LK_CELU)
+    LK_CASE(LK_SELU)
+    LK_CASE(LK_SIGMOID)
+    LK_CASE(LK_TANH)
+    LK_CASE(LK_SCALED_TANH)
+    LK_CASE(LK_SOFTPLUS)
+    LK_CASE(LK_SOFTSIGN) LK_CASE(LK_HARD_SIGMOID) LK_CASE(LK_HARD_SWISH) LK_CASE(LK_MISH)
+        LK_CASE(LK_GELU) LK_CASE(LK_GELU_TANH) LK_CASE(LK_SWISH) LK_CASE(LK_THRESHOLDED_RELU)
+            LK_CASE(LK_SHRINK) LK_CASE(LK_EXP) LK_CASE(LK_LOG) LK_CASE(LK_SQRT) LK_CASE(LK_SQUARE)
+                LK_CASE(LK_RECIPROCAL) LK_CASE(LK_ABS) LK_CASE(LK_NEG) LK_CASE(LK_FLOOR)
+                    LK_CASE(LK_CEIL) LK_CASE(LK_ROUND) LK_CASE(LK_SIGN) LK_CASE(LK_ERF)
 #undef LK_CASE
-    default: break;
+                        default : break;
   }
 }
 
 LK_INLINE vf vf_binary(lk_binary f, vf a, vf b) {
   switch (f) {
-    case LK_ADD: return a + b;
-    case LK_SUB: return a - b;
-    case LK_MUL: return a * b;
-    case LK_DIV: return a / b;
-    case LK_MAX: return vf_maximum(a, b);
-    case LK_MIN: return vf_minimum(a, b);
-    case LK_PRELU: return vf_select(a < 0, a * b, a);
-    default: return a;
+  case LK_ADD:
+    return a + b;
+  case LK_SUB:
+    return a - b;
+  case LK_MUL:
+    return a * b;
+  case LK_DIV:
+    return a / b;
+  case LK_MAX:
+    return vf_maximum(a, b);
+  case LK_MIN:
+    return vf_minimum(a, b);
+  case LK_PRELU:
+    return vf_select(a < 0, a * b, a);
+  default:
+    return a;
   }
 }
 
@@ -107,16 +158,27 @@ static void LK_NAME(binary)(lk_binary f, const float *a, size_t a_stride, const 
                             size_t b_stride, float *y, size_t n) {
   if (n == 0) return;
   switch (f) {
-#define LK_CASE(name) case name: \
-    if (a_stride && b_stride) map_binary(name, a, 1, b, 1, y, n); \
-    else if (a_stride) map_binary(name, a, 1, b, 0, y, n); \
-    else if (b_stride) map_binary(name, a, 0, b, 1, y, n); \
-    else map_binary(name, a, 0, b, 0, y, n); \
+#define LK_CASE(name)                                                                              \
+  case name:                                                                                       \
+    if (a_stride && b_stride)                                                                      \
+      map_binary(name, a, 1, b, 1, y, n);                                                          \
+    else if (a_stride)                                                                             \
+      map_binary(name, a, 1, b, 0, y, n);                                                          \
+    else if (b_stride)                                                                             \
+      map_binary(name, a, 0, b, 1, y, n);                                                          \
+    else                                                                                           \
+      map_binary(name, a, 0, b, 0, y, n);                                                          \
     break;
-    LK_CASE(LK_ADD) LK_CASE(LK_SUB) LK_CASE(LK_MUL) LK_CASE(LK_DIV) LK_CASE(LK_MAX)
-    LK_CASE(LK_MIN) LK_CASE(LK_PRELU)
+    LK_CASE(LK_ADD)
+    LK_CASE(LK_SUB)
+    LK_CASE(LK_MUL)
+    LK_CASE(LK_DIV)
+    LK_CASE(LK_MAX)
+    LK_CASE(LK_MIN)
+    LK_CASE(LK_PRELU)
 #undef LK_CASE
-    default: break;
+  default:
+    break;
   }
 }
 

@@ -8,12 +8,16 @@ static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 const lk_gemm_kernels *lk_gemm_kernels_for(lk_isa isa) {
   switch (isa) {
 #if defined(__x86_64__)
-  case LK_ISA_AVX512: return &lk_f32_gemm_kernels_avx512;
-  case LK_ISA_AVX2: return &lk_f32_gemm_kernels_avx2;
+  case LK_ISA_AVX512:
+    return &lk_f32_gemm_kernels_avx512;
+  case LK_ISA_AVX2:
+    return &lk_f32_gemm_kernels_avx2;
 #elif defined(__aarch64__)
-  case LK_ISA_NEON: return &lk_f32_gemm_kernels_neon;
+  case LK_ISA_NEON:
+    return &lk_f32_gemm_kernels_neon;
 #endif
-  default: return &lk_f32_gemm_kernels_scalar;
+  default:
+    return &lk_f32_gemm_kernels_scalar;
   }
 }
 

@@ -91,12 +91,22 @@ LK_INLINE void multiply_tile(const int rows, const int vectors, size_t k, const 
     multiply_tile(rows, vectors, k, a, b, ldb, tile);                                              \
   }
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2)
-TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
+TILES(1)
+TILES(2)
+TILES(3)
+TILES(4)
+TILES(5)
+TILES(6)
 #if ROWS > 6
-TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12)
+TILES(7)
+TILES(8)
+TILES(9)
+TILES(10)
+TILES(11)
+TILES(12)
 #endif
 #if ROWS > 12
-TILES(13) TILES(14)
+    TILES(13) TILES(14)
 #endif
 
 #if defined(LK_TARGET_AVX512)
@@ -108,8 +118,9 @@ TILES(13) TILES(14)
 #endif
 
 #if TAIL_COLUMNS > 0
-LK_INLINE void multiply_tail(const int panels, const int columns, size_t k,
-                             const lk_tail_panel *panel, size_t count, const float *b, size_t ldb) {
+        LK_INLINE
+    void multiply_tail(const int panels, const int columns, size_t k, const lk_tail_panel *panel,
+                       size_t count, const float *b, size_t ldb) {
   vf sum[LK_TAIL_PANELS][TAIL_COLUMNS];
   const float *a[LK_TAIL_PANELS];
   size_t rows[LK_TAIL_PANELS];
@@ -123,8 +134,7 @@ LK_INLINE void multiply_tail(const int panels, const int columns, size_t k,
     LK_UNROLL for (int p = 0; p < panels; p++) {
       const vf left = vf_load(a[p]);
       a[p] += rows[p];
-      LK_UNROLL for (int j = 0; j < columns; j++)
-        sum[p][j] = vf_fma(left, vf_set(b[j]), sum[p][j]);
+      LK_UNROLL for (int j = 0; j < columns; j++) sum[p][j] = vf_fma(left, vf_set(b[j]), sum[p][j]);
     }
   }
   LK_UNROLL for (int p = 0; p < panels; p++) {
@@ -143,9 +153,15 @@ LK_INLINE void multiply_tail(const int panels, const int columns, size_t k,
                              size_t ldb) {                                                         \
     multiply_tail(panels, columns, k, panel, count, b, ldb);                                       \
   }
-TAIL(1, 4) TAIL(2, 4)
+TAIL(1, 4)
+TAIL(2, 4)
 #if TAIL_COLUMNS > 2
-TAIL(3, 4) TAIL(4, 4) TAIL(5, 2) TAIL(6, 2) TAIL(7, 2) TAIL(8, 2)
+TAIL(3, 4)
+TAIL(4, 4)
+TAIL(5, 2)
+TAIL(6, 2)
+TAIL(7, 2)
+TAIL(8, 2)
 #endif
 #endif
 
@@ -269,8 +285,8 @@ LK_INLINE void dot_some(const int rows, const float *a, size_t lda, size_t k, co
   for (; i < k; i += LK_LANES) {
     const int n = k - i < LK_LANES ? (int)(k - i) : LK_LANES;
     const vf x0 = vf_load_first(x + i, n);
-    LK_UNROLL for (int r = 0; r < rows; r++)
-      sum[r][0] = vf_fma(vf_load_first(a + r * lda + i, n), x0, sum[r][0]);
+    LK_UNROLL for (int r = 0; r < rows; r++) sum[r][0] =
+        vf_fma(vf_load_first(a + r * lda + i, n), x0, sum[r][0]);
   }
   LK_UNROLL for (int r = 0; r < rows; r++) sums[r] = vf_sum(sum[r][0] + sum[r][1]);
 }

@@ -4,9 +4,8 @@
 //   #define LK_TARGET_AVX512              // or LK_TARGET_AVX2, LK_TARGET_NEON, LK_TARGET_SCALAR
 //   #include "isa_begin.h"
 //   #if LK_TARGET_COMPILED
-//   #include "gemm_kernels.h"             // names its symbols LK_NAME(lk_f32_gemm): lk_f32_gemm_avx512
-//   #endif
-//   #include "isa_end.h"
+//   #include "gemm_kernels.h"             // names its symbols LK_NAME(lk_f32_gemm):
+//   lk_f32_gemm_avx512 #endif #include "isa_end.h"
 //
 // Code in between uses `vf`, a vector of LK_LANES floats, with the operators of the C vector
 // extensions and the helpers below. On CPUs of another architecture LK_TARGET_COMPILED is 0.
@@ -30,8 +29,8 @@
 #if defined(__x86_64__)
 #define LK_TARGET_COMPILED 1
 #define LK_TARGET_PUSHED
-#pragma clang attribute push( \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), \
+#pragma clang attribute push(                                                                      \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))),                   \
     apply_to = function)
 #endif
 
@@ -82,9 +81,7 @@ LK_INLINE vf vf_fma(vf a, vf b, vf c) {
 #endif
 }
 
-LK_INLINE vf vf_select(vi mask, vf yes, vf no) {
-  return (vf)((mask & (vi)yes) | (~mask & (vi)no));
-}
+LK_INLINE vf vf_select(vi mask, vf yes, vf no) { return (vf)((mask & (vi)yes) | (~mask & (vi)no)); }
 /// The smaller of `x` and `bound`; NaN when `x` is NaN.
 LK_INLINE vf vf_min(vf x, vf bound) { return vf_select(bound < x, bound, x); }
 /// The larger of `x` and `bound`; NaN when `x` is NaN.

@@ -3,12 +3,16 @@
 static const lk_normalization_variant *variant(void) {
   switch (lk_active_isa()) {
 #if defined(__x86_64__)
-    case LK_ISA_AVX512: return &lk_normalization_avx512;
-    case LK_ISA_AVX2: return &lk_normalization_avx2;
+  case LK_ISA_AVX512:
+    return &lk_normalization_avx512;
+  case LK_ISA_AVX2:
+    return &lk_normalization_avx2;
 #elif defined(__aarch64__)
-    case LK_ISA_NEON: return &lk_normalization_neon;
+  case LK_ISA_NEON:
+    return &lk_normalization_neon;
 #endif
-    default: return &lk_normalization_scalar;
+  default:
+    return &lk_normalization_scalar;
   }
 }
 
@@ -17,8 +21,8 @@ enum { CHUNK = 32768 };
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
-/// A loop over units of work of `unit` elements each, several to a task, or over pieces of LK_COLUMNS columns of
-/// each unit.
+/// A loop over units of work of `unit` elements each, several to a task, or over pieces of
+/// LK_COLUMNS columns of each unit.
 typedef struct call {
   const lk_normalization_variant *variant;
   void (*body)(const struct call *call, size_t unit);
@@ -72,8 +76,8 @@ static void scale_shift_plane(const call *c, size_t plane) {
 }
 
 static void scale_shift_vector(const call *c, size_t row) {
-  c->variant->scale_shift_vector(c->x + row * c->length, c->scale, c->shift,
-                                 c->y + row * c->length, c->length);
+  c->variant->scale_shift_vector(c->x + row * c->length, c->scale, c->shift, c->y + row * c->length,
+                                 c->length);
 }
 
 void lk_f32_scale_shift(lk_pool *pool, const float *x, const float *scale, const float *shift,
@@ -113,8 +117,8 @@ static void lrn_columns(const call *c, size_t unit) {
                           c->before, c->after, c->alpha, c->beta, c->k);
 }
 
-void lk_f32_lrn(lk_pool *pool, const float *x, float *y, size_t batch, size_t channels,
-                size_t area, size_t before, size_t after, float alpha, float beta, float k) {
+void lk_f32_lrn(lk_pool *pool, const float *x, float *y, size_t batch, size_t channels, size_t area,
+                size_t before, size_t after, float alpha, float beta, float k) {
   call c = {.body = lrn_columns,
             .x = x,
             .y = y,

@@ -24,12 +24,18 @@ LK_INLINE vf reduce_identity(lk_reduction op) {
 }
 LK_INLINE vf reduce_add(lk_reduction op, vf sum, vf v) {
   switch (op) {
-    case LK_REDUCE_SUM: return sum + v;
-    case LK_REDUCE_MAX: return vf_maximum(sum, v);
-    case LK_REDUCE_MIN: return vf_minimum(sum, v);
-    case LK_REDUCE_PRODUCT: return sum * v;
-    case LK_REDUCE_ABSOLUTE_SUM: return sum + vf_abs(v);
-    case LK_REDUCE_SQUARE_SUM: return vf_fma(v, v, sum);
+  case LK_REDUCE_SUM:
+    return sum + v;
+  case LK_REDUCE_MAX:
+    return vf_maximum(sum, v);
+  case LK_REDUCE_MIN:
+    return vf_minimum(sum, v);
+  case LK_REDUCE_PRODUCT:
+    return sum * v;
+  case LK_REDUCE_ABSOLUTE_SUM:
+    return sum + vf_abs(v);
+  case LK_REDUCE_SQUARE_SUM:
+    return vf_fma(v, v, sum);
   }
 }
 /// Joins two partial results.
@@ -46,8 +52,8 @@ LK_INLINE float reduce_span(lk_reduction op, const float *x, size_t n) {
     LK_UNROLL for (int j = 0; j < 4; j++) sums[j] =
         reduce_add(op, sums[j], vf_load(x + i + j * LK_LANES));
   for (; i + LK_LANES <= n; i += LK_LANES) sums[0] = reduce_add(op, sums[0], vf_load(x + i));
-  const vf sum = reduce_join(op, reduce_join(op, sums[0], sums[1]),
-                             reduce_join(op, sums[2], sums[3]));
+  const vf sum =
+      reduce_join(op, reduce_join(op, sums[0], sums[1]), reduce_join(op, sums[2], sums[3]));
   vf total = reduce_identity(op);
   for (; i < n; i++) total = reduce_add(op, total, vf_set(x[i]));
   for (int lane = 0; lane < LK_LANES; lane++) total = reduce_join(op, total, vf_set(sum[lane]));
@@ -56,15 +62,19 @@ LK_INLINE float reduce_span(lk_reduction op, const float *x, size_t n) {
 
 static float LK_NAME(reduce_row)(lk_reduction op, const float *x, size_t n) {
   switch (op) {
-#define LK_CASE(name) case name: return reduce_span(name, x, n);
-    LK_CASE(LK_REDUCE_SUM) LK_CASE(LK_REDUCE_MAX) LK_CASE(LK_REDUCE_MIN)
+#define LK_CASE(name)                                                                              \
+  case name:                                                                                       \
+    return reduce_span(name, x, n);
+    LK_CASE(LK_REDUCE_SUM)
+    LK_CASE(LK_REDUCE_MAX)
+    LK_CASE(LK_REDUCE_MIN)
     LK_CASE(LK_REDUCE_PRODUCT) LK_CASE(LK_REDUCE_ABSOLUTE_SUM) LK_CASE(LK_REDUCE_SQUARE_SUM)
 #undef LK_CASE
   }
 }
 
-LK_INLINE void reduce_strided(lk_reduction op, float scale, const float *x, float *y,
-                              size_t length, size_t inner, size_t columns) {
+LK_INLINE void reduce_strided(lk_reduction op, float scale, const float *x, float *y, size_t length,
+                              size_t inner, size_t columns) {
   for (size_t i = 0; i < columns; i += LK_LANES) {
     const int lanes = lanes_at(i, columns);
     vf even = reduce_identity(op), odd = even;
@@ -81,8 +91,13 @@ LK_INLINE void reduce_strided(lk_reduction op, float scale, const float *x, floa
 static void LK_NAME(reduce_columns)(lk_reduction op, float scale, const float *x, float *y,
                                     size_t length, size_t inner, size_t columns) {
   switch (op) {
-#define LK_CASE(name) case name: reduce_strided(name, scale, x, y, length, inner, columns); break;
-    LK_CASE(LK_REDUCE_SUM) LK_CASE(LK_REDUCE_MAX) LK_CASE(LK_REDUCE_MIN)
+#define LK_CASE(name)                                                                              \
+  case name:                                                                                       \
+    reduce_strided(name, scale, x, y, length, inner, columns);                                     \
+    break;
+    LK_CASE(LK_REDUCE_SUM)
+    LK_CASE(LK_REDUCE_MAX)
+    LK_CASE(LK_REDUCE_MIN)
     LK_CASE(LK_REDUCE_PRODUCT) LK_CASE(LK_REDUCE_ABSOLUTE_SUM) LK_CASE(LK_REDUCE_SQUARE_SUM)
 #undef LK_CASE
   }
@@ -123,8 +138,7 @@ static void LK_NAME(scale_shift_vector)(const float *x, const float *scale, cons
 static float LK_NAME(deviation_square_sum)(const float *x, float mean, size_t n) {
   vf sums[4] = {vf_set(0), vf_set(0), vf_set(0), vf_set(0)};
   size_t i = 0;
-  for (; i + 4 * LK_LANES <= n; i += 4 * LK_LANES)
-    LK_UNROLL for (int j = 0; j < 4; j++) {
+  for (; i + 4 * LK_LANES <= n; i += 4 * LK_LANES) LK_UNROLL for (int j = 0; j < 4; j++) {
       const vf d = vf_load(x + i + j * LK_LANES) - mean;
       sums[j] = vf_fma(d, d, sums[j]);
     }
@@ -181,8 +195,8 @@ static void LK_NAME(lrn_columns)(const float *x, float *y, size_t channels, size
   }
 }
 
-static void LK_NAME(lrn_plane)(const float *x, float *y, size_t height, size_t width,
-                               size_t before, size_t after, float alpha, float beta, float k) {
+static void LK_NAME(lrn_plane)(const float *x, float *y, size_t height, size_t width, size_t before,
+                               size_t after, float alpha, float beta, float k) {
   for (size_t row = 0; row < height; row++) {
     const size_t first = row > before ? row - before : 0;
     const size_t last = after < height - 1 - row ? row + after : height - 1;
@@ -235,8 +249,7 @@ static void LK_NAME(softmax_columns)(bool logarithm, const float *x, float *y, s
   for (size_t i = 0; i < columns; i += LK_LANES) {
     const int lanes = lanes_at(i, columns);
     vf max = vf_set(-__builtin_inff()), sum = vf_set(0);
-    for (size_t r = 0; r < length; r++)
-      max = vf_maximum(max, load_at(x + r * inner + i, lanes));
+    for (size_t r = 0; r < length; r++) max = vf_maximum(max, load_at(x + r * inner + i, lanes));
     for (size_t r = 0; r < length; r++) {
       const vf e = vf_exp(load_at(x + r * inner + i, lanes) - max);
       if (!logarithm) store_at(y + r * inner + i, e, lanes);
@@ -252,6 +265,6 @@ static void LK_NAME(softmax_columns)(bool logarithm, const float *x, float *y, s
 }
 
 const lk_normalization_variant LK_NAME(lk_normalization) = {
-    LK_NAME(scale_shift), LK_NAME(scale_shift_vector), LK_NAME(normalize_row),
-    LK_NAME(lrn_columns), LK_NAME(lrn_plane),          LK_NAME(softmax_row),
-    LK_NAME(softmax_columns), LK_NAME(reduce_row),     LK_NAME(reduce_columns)};
+    LK_NAME(scale_shift),     LK_NAME(scale_shift_vector), LK_NAME(normalize_row),
+    LK_NAME(lrn_columns),     LK_NAME(lrn_plane),          LK_NAME(softmax_row),
+    LK_NAME(softmax_columns), LK_NAME(reduce_row),         LK_NAME(reduce_columns)};

@@ -6,12 +6,16 @@
 static const lk_pooling_variant *variant(void) {
   switch (lk_active_isa()) {
 #if defined(__x86_64__)
-    case LK_ISA_AVX512: return &lk_pooling_avx512;
-    case LK_ISA_AVX2: return &lk_pooling_avx2;
+  case LK_ISA_AVX512:
+    return &lk_pooling_avx512;
+  case LK_ISA_AVX2:
+    return &lk_pooling_avx2;
 #elif defined(__aarch64__)
-    case LK_ISA_NEON: return &lk_pooling_neon;
+  case LK_ISA_NEON:
+    return &lk_pooling_neon;
 #endif
-    default: return &lk_pooling_scalar;
+  default:
+    return &lk_pooling_scalar;
   }
 }
 
@@ -94,8 +98,7 @@ static void pool_task(void *context, size_t task) {
       x += tap_row(&axes[0], at.depth, d.first) * area +
            tap_row(&axes[1], at.height, h.first) * width;
     const float *divisors = call->divisors;
-    const float divisor =
-        divisors ? divisors[at.depth] * divisors[axes[0].output + at.height] : 1;
+    const float divisor = divisors ? divisors[at.depth] * divisors[axes[0].output + at.height] : 1;
     call->variant->row(call->op, &axes[2],
                        divisors ? divisors + axes[0].output + axes[1].output : NULL, divisor,
                        call->p, x, d.end - d.first, axes[0].dilation * area, h.end - h.first,

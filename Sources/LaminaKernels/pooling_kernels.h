@@ -18,9 +18,7 @@ LK_INLINE vf vf_load_even(const float *p) {
 }
 
 LK_INLINE vf pool_identity(lk_pooling op) {
-  return vf_set(op == LK_POOL_MAX   ? -__builtin_inff()
-                : op == LK_POOL_MIN ? __builtin_inff()
-                                    : 0);
+  return vf_set(op == LK_POOL_MAX ? -__builtin_inff() : op == LK_POOL_MIN ? __builtin_inff() : 0);
 }
 LK_INLINE vf pool_map(lk_pooling op, vf v, float p) {
   if (op != LK_POOL_LP) return v;
@@ -35,7 +33,8 @@ LK_INLINE vf pool_finish(lk_pooling op, vf sum, vf divisor, float p) {
   return sum;
 }
 
-/// Combines the taps of depth and height into `n` columns; loads whole vectors only where `n` allows.
+/// Combines the taps of depth and height into `n` columns; loads whole vectors only where `n`
+/// allows.
 LK_INLINE void pool_vertical(lk_pooling op, float p, const float *x, size_t depth_taps,
                              size_t depth_step, size_t height_taps, size_t height_step,
                              float *column, size_t n) {
@@ -74,8 +73,8 @@ LK_INLINE vf pool_horizontal(lk_pooling op, const lk_window_axis *w, const float
 
 /// A window wider than the column buffer, one output at a time.
 LK_INLINE float pool_wide(lk_pooling op, float p, const lk_window_axis *w, size_t output,
-                          const float *x, size_t depth_taps, size_t depth_step,
-                          size_t height_taps, size_t height_step) {
+                          const float *x, size_t depth_taps, size_t depth_step, size_t height_taps,
+                          size_t height_step) {
   const lk_taps taps = lk_taps_inside(w, output);
   vf sum = pool_identity(op);
   for (size_t d = 0; d < depth_taps; d++)
@@ -134,18 +133,19 @@ static void LK_NAME(row)(lk_pooling op, const lk_window_axis *w, const float *wi
                          float divisor, float p, const float *x, size_t depth_taps,
                          size_t depth_step, size_t height_taps, size_t height_step, float *y) {
   switch (op) {
-#define LK_CASE(name) case name: \
-    pool_row(name, w, width_divisors, divisor, p, x, depth_taps, depth_step, height_taps, \
-             height_step, y); \
+#define LK_CASE(name)                                                                              \
+  case name:                                                                                       \
+    pool_row(name, w, width_divisors, divisor, p, x, depth_taps, depth_step, height_taps,          \
+             height_step, y);                                                                      \
     break;
     LK_CASE(LK_POOL_MAX) LK_CASE(LK_POOL_MIN) LK_CASE(LK_POOL_AVERAGE) LK_CASE(LK_POOL_LP)
 #undef LK_CASE
   }
 }
 
-LK_INLINE void pool_blocked_row(lk_pooling op, const lk_window_axis *w,
-                                const float *width_divisors, float divisor, const float *x,
-                                size_t height_taps, size_t height_step, size_t channels, float *y) {
+LK_INLINE void pool_blocked_row(lk_pooling op, const lk_window_axis *w, const float *width_divisors,
+                                float divisor, const float *x, size_t height_taps,
+                                size_t height_step, size_t channels, float *y) {
   for (size_t o = 0; o < w->output; o++) {
     const lk_taps taps = lk_taps_inside(w, o);
     const float *start = x + (o * w->stride + taps.first * w->dilation - w->before) * channels;
@@ -169,8 +169,8 @@ static void LK_NAME(blocked_row)(lk_pooling op, const lk_window_axis *w,
                                  size_t height_taps, size_t height_step, size_t channels,
                                  float *y) {
   if (op == LK_POOL_MAX)
-    pool_blocked_row(LK_POOL_MAX, w, width_divisors, divisor, x, height_taps, height_step,
-                     channels, y);
+    pool_blocked_row(LK_POOL_MAX, w, width_divisors, divisor, x, height_taps, height_step, channels,
+                     y);
   else
     pool_blocked_row(LK_POOL_AVERAGE, w, width_divisors, divisor, x, height_taps, height_step,
                      channels, y);

@@ -1,4 +1,5 @@
-// Elementary functions on vectors. Polynomials: weighted minimax fits on the reduced ranges named below.
+// Elementary functions on vectors. Polynomials: weighted minimax fits on the reduced ranges named
+// below.
 #define LK_SIGN_BIT ((vi){0} + INT32_MIN)
 
 LK_INLINE vf vf_abs(vf x) { return (vf)((vi)x & ~LK_SIGN_BIT); }

@@ -87,9 +87,9 @@ static void transform_input(const lk_tile_block *block, const float *sorted, flo
     vf columns[6][6];
     LK_UNROLL for (size_t j = 0; j < 6; j++) {
       vf d[6];
-      LK_UNROLL for (size_t i = 0; i < 6; i++)
-        d[i] = pick(base + (i % 4 * 4 + j % 4) * block->plane + i / 4 * block->pitch + j / 4,
-                    block->place + tile);
+      LK_UNROLL for (size_t i = 0; i < 6; i++) d[i] =
+          pick(base + (i % 4 * 4 + j % 4) * block->plane + i / 4 * block->pitch + j / 4,
+               block->place + tile);
       transform_in(d, columns[j]);
     }
     LK_UNROLL for (size_t i = 0; i < 6; i++) {
@@ -97,7 +97,7 @@ static void transform_input(const lk_tile_block *block, const float *sorted, flo
       LK_UNROLL for (size_t j = 0; j < 6; j++) d[j] = columns[j][i];
       transform_in(d, t);
       LK_UNROLL for (size_t j = 0; j < 6; j++)
-        vf_store(to + (i * 6 + j) * position_stride + tile, t[j]);
+          vf_store(to + (i * 6 + j) * position_stride + tile, t[j]);
     }
   }
 }
@@ -118,8 +118,8 @@ static void transform_output(const lk_tile_block *block, const float *products,
     vf columns[6][4];
     LK_UNROLL for (size_t j = 0; j < 6; j++) {
       vf m[6];
-      LK_UNROLL for (size_t i = 0; i < 6; i++)
-        m[i] = vf_load(products + (i * 6 + j) * position_stride + tile);
+      LK_UNROLL for (size_t i = 0; i < 6; i++) m[i] =
+          vf_load(products + (i * 6 + j) * position_stride + tile);
       transform_out(m, columns[j]);
     }
     float lines[4][4 * LK_LANES];

@@ -135,7 +135,8 @@ import Testing
     for size in [UInt32(4), 8, 9, 40, 56, 57, 64] {
       let memory = Guarded<(lamina_model_info, UInt64)>()
       memory.bytes.storeBytes(of: size, as: UInt32.self)
-      let info = UnsafeMutableRawPointer(memory.pointer).assumingMemoryBound(to: lamina_model_info.self)
+      let info = UnsafeMutableRawPointer(memory.pointer).assumingMemoryBound(
+        to: lamina_model_info.self)
       try succeed { lamina_model_get_info(fixture.model, info, $0) }
       #expect(info.pointee.struct_size == size)
       #expect(memory.isUntouched(from: Int(size)))

@@ -76,7 +76,8 @@ import Testing
     var result = [Float](repeating: 0, count: 640)
     return pixels.withUnsafeMutableBytes { input in
       result.withUnsafeMutableBytes { output in
-        var given = tensor([64, 1, 28, 28], LAMINA_FLOAT32, input.baseAddress, byteCount: input.count)
+        var given = tensor(
+          [64, 1, 28, 28], LAMINA_FLOAT32, input.baseAddress, byteCount: input.count)
         var wanted = tensor([], 0, output.baseAddress, byteCount: output.count)
         return lamina_session_run(session, &given, 1, &wanted, 1, nil)
       }

@@ -299,7 +299,8 @@ private func releasing(
   @Test func everyFunctionOfTheHeaderHasARow() throws {
     let header = try String(
       contentsOfFile: packageRoot + "/include/lamina/lamina.h", encoding: .utf8)
-    let declared = Set(header.matches(of: /LAMINA_API [a-z0-9_ ]*[ \*](lamina_\w+)\(/).map { String($0.1) })
+    let declared = Set(
+      header.matches(of: /LAMINA_API [a-z0-9_ ]*[ \*](lamina_\w+)\(/).map { String($0.1) })
     #expect(declared.count >= 35)
     #expect(declared == Set(rows.map(\.name)).union(infallible))
     #expect(Set(rows.map(\.name)).isDisjoint(with: infallible))

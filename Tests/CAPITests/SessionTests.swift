@@ -351,7 +351,9 @@ import Testing
     try succeed {
       lamina_session_explain(fixture.session, &given, 1, &buffer, needed, nil, $0)
     }
-    #expect(buffer.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } }?.contains("conv1") == true)
+    #expect(
+      buffer.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } }?.contains(
+        "conv1") == true)
     #expect(
       failure { lamina_session_explain(fixture.session, &given, 1, &buffer, 1, &needed, $0) }
         == Failure(LAMINA_ERROR_BUFFER, "buffer: expected \(needed) bytes, found 1"))

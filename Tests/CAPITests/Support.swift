@@ -100,7 +100,8 @@ final class Fixture {
   let pixels: [UInt8] = (0..<28 * 28).flatMap { [UInt8](repeating: UInt8($0 % 256), count: 3) }
 
   init(threads: Int32 = 2) throws {
-    folder = FileManager.default.temporaryDirectory
+    folder =
+      FileManager.default.temporaryDirectory
       .appending(path: "lamina-c-\(UUID().uuidString)").path
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     path = folder + "/model.safetensors"

@@ -43,7 +43,8 @@ struct ArchitectureTests {
     var code: [(number: Int, text: String)] {
       lines.enumerated().compactMap { index, line -> (number: Int, text: String)? in
         if line.contains("// SAFE:") { return nil }
-        let bare = line.replacing(#/"(?:\\.|[^"\\])*"/#, with: "\"\"").replacing(#/\/\/.*/#, with: "")
+        let bare = line.replacing(#/"(?:\\.|[^"\\])*"/#, with: "\"\"").replacing(
+          #/\/\/.*/#, with: "")
         return (index + 1, String(bare))
       }
     }
@@ -52,7 +53,8 @@ struct ArchitectureTests {
   /// Files below a folder of the package with one of these extensions, by path.
   private static func files(in folder: String, _ extensions: Set<String>) throws -> [SourceFile] {
     let root = URL(filePath: packageRoot).appending(path: folder)
-    guard let walk = FileManager.default.enumerator(at: root, includingPropertiesForKeys: nil) else {
+    guard let walk = FileManager.default.enumerator(at: root, includingPropertiesForKeys: nil)
+    else {
       throw LaminaError(.notFound, "expected a folder \(folder)")
     }
     return try walk.compactMap { $0 as? URL }
@@ -66,7 +68,8 @@ struct ArchitectureTests {
   }
 
   @Test func importsFollowTheArrows() throws {
-    let statement = #/^\s*(?:@\w+\s+)*(?:(?:public|package|internal|private|fileprivate)\s+)?import\s+(?:(?:struct|class|enum|protocol|func|var|let|typealias)\s+)?(\w+)/#
+    let statement =
+      #/^\s*(?:@\w+\s+)*(?:(?:public|package|internal|private|fileprivate)\s+)?import\s+(?:(?:struct|class|enum|protocol|func|var|let|typealias)\s+)?(\w+)/#
     let files = try Self.files(in: "Sources", ["swift"])
     #expect(files.count > 50)
     for file in files {
@@ -104,7 +107,8 @@ struct ArchitectureTests {
 
   @Test func fileNamesAreUnique() throws {
     let names = Dictionary(grouping: try Self.files(in: "Sources", ["swift", "c"]), by: \.name)
-    for (name, files) in names.sorted(by: { $0.key < $1.key }) where files.count > 1 && name != "main.swift" {
+    for (name, files) in names.sorted(by: { $0.key < $1.key })
+    where files.count > 1 && name != "main.swift" {
       Issue.record("\(name) occurs as \(files.map(\.path).joined(separator: ", "))")
     }
   }
@@ -126,8 +130,12 @@ struct ArchitectureTests {
 
   @Test func theRuleAgainstForceUnwrapsFindsThem() {
     let unwrap = #/[\w\)\]\}"]!(?!=)/#
-    for line in ["a!", "f()!.x", "list[0]!", "let x: Int!"] { #expect(line.firstMatch(of: unwrap) != nil) }
-    for line in ["a != b", "!a", "a && !b", "(!a)", "a!=b"] { #expect(line.firstMatch(of: unwrap) == nil) }
+    for line in ["a!", "f()!.x", "list[0]!", "let x: Int!"] {
+      #expect(line.firstMatch(of: unwrap) != nil)
+    }
+    for line in ["a != b", "!a", "a && !b", "(!a)", "a!=b"] {
+      #expect(line.firstMatch(of: unwrap) == nil)
+    }
   }
 
   @Test func nothingIsBuiltUnchecked() throws {

@@ -26,23 +26,43 @@ struct AttributesTests {
     var reader = AttributeReader(["a": "inf", "b": "-inf", "c": "nan", "d": "x"])
     #expect(try reader.float("a") == .infinity && reader.float("b") == -.infinity)
     #expect(try reader.float("c").isNaN)
-    expectError(.graph, "expected attribute 'd' to be a number, found a string") { try reader.float("d") }
+    expectError(.graph, "expected attribute 'd' to be a number, found a string") {
+      try reader.float("d")
+    }
   }
 
   @Test func refusesOtherTypes() throws {
     var reader = AttributeReader(["s": "x", "i": 3, "list": [1, 2]])
-    expectError(.graph, "expected attribute 's' to be an integer, found a string") { try reader.int("s") }
-    expectError(.graph, "expected attribute 'none' (an integer), found none") { try reader.int("none") }
-    expectError(.graph, "expected attribute 'i' in 0...2, found 3") { try reader.int("i", in: 0...2) }
-    expectError(.graph, "expected attribute 'i' to be true or false, found an integer") { try reader.bool("i") }
-    expectError(.graph, "expected attribute 'i' to be a string, found an integer") { try reader.string("i") }
+    expectError(.graph, "expected attribute 's' to be an integer, found a string") {
+      try reader.int("s")
+    }
+    expectError(.graph, "expected attribute 'none' (an integer), found none") {
+      try reader.int("none")
+    }
+    expectError(.graph, "expected attribute 'i' in 0...2, found 3") {
+      try reader.int("i", in: 0...2)
+    }
+    expectError(.graph, "expected attribute 'i' to be true or false, found an integer") {
+      try reader.bool("i")
+    }
+    expectError(.graph, "expected attribute 'i' to be a string, found an integer") {
+      try reader.string("i")
+    }
     expectError(.graph, "expected attribute 's' to be one of one, two, found 'x'") {
       try reader.choice("s") as Choice
     }
-    expectError(.graph, "expected attribute 's' to be a list of integers, found a string") { try reader.ints("s") }
-    expectError(.graph, "expected 3 integers in attribute 'list', found 2") { try reader.ints("list", count: 3) }
-    expectError(.graph, "expected attribute 'list' in 0...1, found 2") { try reader.ints("list", in: 0...1) }
-    expectError(.graph, "expected attribute 's' to be a list of numbers, found a string") { try reader.floats("s") }
+    expectError(.graph, "expected attribute 's' to be a list of integers, found a string") {
+      try reader.ints("s")
+    }
+    expectError(.graph, "expected 3 integers in attribute 'list', found 2") {
+      try reader.ints("list", count: 3)
+    }
+    expectError(.graph, "expected attribute 'list' in 0...1, found 2") {
+      try reader.ints("list", in: 0...1)
+    }
+    expectError(.graph, "expected attribute 's' to be a list of numbers, found a string") {
+      try reader.floats("s")
+    }
     expectError(
       .graph,
       "expected attribute 's' to be one of \(ElementType.allCases.map(\.rawValue).joined(separator: ", ")), found 'x'"

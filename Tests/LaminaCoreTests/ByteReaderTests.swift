@@ -28,8 +28,12 @@ struct ByteReaderTests {
         try reader.range(count)
       }
     }
-    expectError(.format, "expected an offset up to 5, found 6", path: "f @ 1") { try reader.seek(to: 6) }
-    expectError(.format, "expected an offset up to 5, found -1", path: "f @ 1") { try reader.seek(to: -1) }
+    expectError(.format, "expected an offset up to 5, found 6", path: "f @ 1") {
+      try reader.seek(to: 6)
+    }
+    expectError(.format, "expected an offset up to 5, found -1", path: "f @ 1") {
+      try reader.seek(to: -1)
+    }
     _ = try reader.slice(4)
     expectError(.format, "expected a tag, found the end", path: "f @ 5") { try reader.byte("tag") }
     expectError(.format, "expected 7 bytes, found 6", path: "f") {

@@ -12,7 +12,9 @@ struct FileTests {
       #expect(try file.bytes(1..<3) == [2, 3])
       #expect(try file.allBytes() == [1, 2, 3])
       #expect(try file.bytes(3..<3) == [])
-      expectError(.format, "expected 4 bytes, found 3", path: "\(folder)/f") { try file.bytes(1..<4) }
+      expectError(.format, "expected 4 bytes, found 3", path: "\(folder)/f") {
+        try file.bytes(1..<4)
+      }
       expectError(.limit, "expected at most 2 bytes, found 3", path: "\(folder)/f") {
         try FileReader(path: "\(folder)/f", maximumBytes: 2)
       }
@@ -52,7 +54,9 @@ struct FileTests {
         try AtomicFileWriter(path: path)
       }
     }
-    expectError(.io, "file name too long") { try FileReader(path: "/" + String(repeating: "a", count: 5000)) }
+    expectError(.io, "file name too long") {
+      try FileReader(path: "/" + String(repeating: "a", count: 5000))
+    }
   }
 
   @Test func noticesAFileThatShrinks() throws {
@@ -60,14 +64,18 @@ struct FileTests {
       try Data([1, 2, 3]).write(to: URL(filePath: "\(folder)/f"))
       let file = try FileReader(path: "\(folder)/f")
       #expect(truncate("\(folder)/f", 1) == 0)
-      expectError(.format, "expected 3 bytes, found 1", path: "\(folder)/f @ 0") { try file.allBytes() }
+      expectError(.format, "expected 3 bytes, found 1", path: "\(folder)/f @ 0") {
+        try file.allBytes()
+      }
     }
   }
 
   @Test func writesAllOrNothing() throws {
     try withTemporaryFolder { folder in
       let path = "\(folder)/f"
-      func names() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: folder) }
+      func names() throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: folder)
+      }
       func write(_ bytes: [UInt8], commits: Bool) throws {
         let writer = try AtomicFileWriter(path: path)
         try writer.write(bytes)
@@ -82,7 +90,8 @@ struct FileTests {
       #expect(try FileReader(path: path).allBytes() == [1, 2])
       try write([4, 5, 6], commits: true)
       #expect(try FileReader(path: path).allBytes() == [4, 5, 6])
-      #expect(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int == 0o640)
+      #expect(
+        try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int == 0o640)
       #expect(try names() == ["f"])
       expectError(.notFound, "no such file or directory", path: "\(folder)/none/f") {
         try AtomicFileWriter(path: "\(folder)/none/f")
@@ -92,7 +101,8 @@ struct FileTests {
 
   @Test func leavesNothingWhenTheNameIsTaken() throws {
     try withTemporaryFolder { folder in
-      try FileManager.default.createDirectory(atPath: "\(folder)/d", withIntermediateDirectories: false)
+      try FileManager.default.createDirectory(
+        atPath: "\(folder)/d", withIntermediateDirectories: false)
       let writer = try AtomicFileWriter(path: "\(folder)/d")
       try writer.write([1])
       expectError(.io, "is a directory", path: "\(folder)/d") { try writer.commit() }

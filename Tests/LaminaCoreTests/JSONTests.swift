@@ -61,12 +61,15 @@ struct JSONTests {
     #expect(try JSON.parse(text: "1E+2") == .double(100))
     #expect(try JSON.parse(text: "1.0") == .double(1))
     let digits = String(repeating: "7", count: 1025)
-    expectError(.format, "a number is too long", path: "t @ 0") { try JSON.parse(text: digits, path: "t") }
+    expectError(.format, "a number is too long", path: "t @ 0") {
+      try JSON.parse(text: digits, path: "t")
+    }
   }
 
   @Test func readsStrings() throws {
-    #expect(try JSON.parse(text: #""\"\\\/\b\f\n\r\t\u00e9\uD83D\uDE00\u0000""#)
-      == .string("\"\\/\u{8}\u{C}\n\r\té😀\0"))
+    #expect(
+      try JSON.parse(text: #""\"\\\/\b\f\n\r\t\u00e9\uD83D\uDE00\u0000""#)
+        == .string("\"\\/\u{8}\u{C}\n\r\té😀\0"))
     #expect(try JSON.parse(text: " [ { } , [ ] ] ") == .array([.object([]), .array([])]))
   }
 
@@ -78,7 +81,9 @@ struct JSONTests {
     }
     _ = try JSON.parse(text: nested(64))
     for depth in [65, 100_000] {
-      expectError(.limit, "expected at most 64 levels of nesting", path: "t @ \(64 * open.utf8.count)") {
+      expectError(
+        .limit, "expected at most 64 levels of nesting", path: "t @ \(64 * open.utf8.count)"
+      ) {
         try JSON.parse(text: nested(depth), path: "t")
       }
     }

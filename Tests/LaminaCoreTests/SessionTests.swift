@@ -6,7 +6,8 @@ import Testing
 @Suite struct SessionTests {
   private func chain(_ build: (inout GraphBuilder, ValueID) throws -> ValueID) throws -> Model {
     var builder = GraphBuilder(name: "chain", registry: try testRegistry())
-    let x = try builder.input("x", [.batch, 3, .symbol("height", default: 4), .symbol("width", default: 5)])
+    let x = try builder.input(
+      "x", [.batch, 3, .symbol("height", default: 4), .symbol("width", default: 5)])
     try builder.output(try build(&builder, x), name: "y")
     return try Model(initializing: builder.graph, registry: builder.registry)
   }
@@ -15,7 +16,9 @@ import Testing
     try Tensor(shape, (0..<shape.count).map { Float($0) })
   }
 
-  private func sessionOptions(_ level: OptimizationLevel, _ outputs: [String]? = nil) -> SessionOptions {
+  private func sessionOptions(_ level: OptimizationLevel, _ outputs: [String]? = nil)
+    -> SessionOptions
+  {
     var options = SessionOptions()
     options.optimization = level
     options.outputs = outputs
@@ -155,7 +158,9 @@ import Testing
   @Test func inputsAreChecked() throws {
     let model = try chain { builder, x in try builder.add("test.double", "a", x) }
     let session = try Session(model: model)
-    #expect(throws: LaminaError(.argument, "expected 1 inputs, found 0")) { try session.run([] as [Tensor]) }
+    #expect(throws: LaminaError(.argument, "expected 1 inputs, found 0")) {
+      try session.run([] as [Tensor])
+    }
     #expect(
       throws: LaminaError(
         .shape, "expected shape [batch, 3, height, width], found [1, 4, 2, 2]", path: "input x")

@@ -16,14 +16,18 @@ struct ShapeTests {
   }
 
   @Test func refusesImpossibleExtents() throws {
-    expectError(.shape, "expected extents in 0...2147483647, found -1 in [2, -1]") { try Shape([2, -1]) }
+    expectError(.shape, "expected extents in 0...2147483647, found -1 in [2, -1]") {
+      try Shape([2, -1])
+    }
     expectError(.shape, "expected extents in 0...2147483647, found 2147483648 in [2147483648]") {
       try Shape([1 << 31])
     }
     expectError(.shape, "expected extents in 0...2147483647, found \(Int.max) in [\(Int.max)]") {
       try Shape([.max])
     }
-    expectError(.shape, "expected at most 8 axes, found 9") { try Shape([Int](repeating: 1, count: 9)) }
+    expectError(.shape, "expected at most 8 axes, found 9") {
+      try Shape([Int](repeating: 1, count: 9))
+    }
     expectError(.shape, "expected at most 2^40 elements, found [1048576, 1048577]") {
       try Shape([1 << 20, 1 << 20 + 1])
     }
@@ -42,7 +46,9 @@ struct ShapeTests {
     expectError(.shape, "expected an axis in -2...1, found 2") { try shape.axis(2) }
     expectError(.shape, "expected an axis in -2...1, found -3") { try shape.axis(-3) }
     expectError(.shape, "expected an axis in -2...1, found \(Int.min)") { try shape.axis(.min) }
-    expectError(.shape, "expected an axis in -2...2, found 3") { try shape.axis(3, inclusive: true) }
+    expectError(.shape, "expected an axis in -2...2, found 3") {
+      try shape.axis(3, inclusive: true)
+    }
   }
 
   @Test func broadcasts() throws {

@@ -43,7 +43,8 @@ struct TensorTests {
 
   @Test func elementTypesKnowTheirSize() {
     #expect(ElementType.allCases.map(\.byteCount) == [4, 2, 2, 8, 1, 2, 4, 8, 1, 2, 4, 8, 1])
-    #expect(ElementType.allCases.filter(\.isFloatingPoint) == [.float32, .float16, .bfloat16, .float64])
+    #expect(
+      ElementType.allCases.filter(\.isFloatingPoint) == [.float32, .float16, .bfloat16, .float64])
     #expect(ElementType.allCases.filter(\.isInteger).count == 8)
   }
 

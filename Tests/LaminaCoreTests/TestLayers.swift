@@ -7,7 +7,9 @@ struct Double2: Layer {
   init(attributes: inout AttributeReader) throws {}
   func encode(into attributes: inout AttributeWriter) {}
   func forward(_ call: ForwardCall) throws {
-    for i in 0..<call.outputs[0].shape.count { call.outputs[0].floats[i] = 2 * call.inputs[0].floats[i] }
+    for i in 0..<call.outputs[0].shape.count {
+      call.outputs[0].floats[i] = 2 * call.inputs[0].floats[i]
+    }
   }
 }
 
@@ -51,7 +53,9 @@ struct Accumulate: Layer {
 struct Offset: Layer {
   static let kind: LayerKind = "test.offset"
   let scale: Float
-  init(attributes: inout AttributeReader) throws { scale = try attributes.float("scale", default: 1) }
+  init(attributes: inout AttributeReader) throws {
+    scale = try attributes.float("scale", default: 1)
+  }
   func encode(into attributes: inout AttributeWriter) { attributes.float("scale", scale) }
   func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
     [ParameterSpec("offset", [1], initializer: .ones)]
@@ -101,7 +105,9 @@ struct BlockedNegate: Layer {
   init(attributes: inout AttributeReader) throws {}
   func encode(into attributes: inout AttributeWriter) {}
   func forward(_ call: ForwardCall) throws {
-    for i in 0..<call.outputs[0].shape.count { call.outputs[0].floats[i] = -call.inputs[0].floats[i] }
+    for i in 0..<call.outputs[0].shape.count {
+      call.outputs[0].floats[i] = -call.inputs[0].floats[i]
+    }
   }
   func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     Prepared(byteCount: Self.layout.byteCount(context.inputs[0]))
@@ -127,7 +133,9 @@ struct Quadruple: Layer {
   init(attributes: inout AttributeReader) throws {}
   func encode(into attributes: inout AttributeWriter) {}
   func forward(_ call: ForwardCall) throws {
-    for i in 0..<call.outputs[0].shape.count { call.outputs[0].floats[i] = 4 * call.inputs[0].floats[i] }
+    for i in 0..<call.outputs[0].shape.count {
+      call.outputs[0].floats[i] = 4 * call.inputs[0].floats[i]
+    }
   }
 }
 

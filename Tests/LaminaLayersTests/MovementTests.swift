@@ -23,12 +23,14 @@ struct MovementTests {
     LayerHarness.check(
       Transpose.self,
       cases: [
-        LayerCase([[2, 3]]), LayerCase([[2, 3, 4]]), LayerCase(["permutation": [0, 2, 3, 1]], [[2, 3, 5, 7]]),
+        LayerCase([[2, 3]]), LayerCase([[2, 3, 4]]),
+        LayerCase(["permutation": [0, 2, 3, 1]], [[2, 3, 5, 7]]),
         LayerCase(["permutation": [0, 3, 1, 2]], [[2, 37, 21, 3]]),
         LayerCase(["permutation": [1, 0]], [TestInput([40, 50], .uint8, in: 0...255)]),
         LayerCase(["permutation": [1, 0, 2]], [TestInput([3, 4, 5], .int64, in: -9...9)]),
         LayerCase(["permutation": [0, 1, 2]], [TestInput([3, 4, 5], .float16)]),
-        LayerCase(["permutation": [2, 1, 0]], [TestInput([3, 0, 5])]), LayerCase([TestInput(.scalar)]),
+        LayerCase(["permutation": [2, 1, 0]], [TestInput([3, 0, 5])]),
+        LayerCase([TestInput(.scalar)]),
         LayerCase(["permutation": [0, 2, 1, 3, 4]], [[2, 3, 4, 2, 3]]),
         LayerCase(["permutation": [7, 6, 5, 4, 3, 2, 1, 0]], [[2, 1, 3, 2, 1, 2, 2, 2]]),
         LayerCase(["permutation": [0, 2, 3, 1]], [[1, 64, 40, 41]]),
@@ -147,7 +149,8 @@ struct MovementTests {
     LayerHarness.check(
       Concat.self,
       cases: [
-        LayerCase(["axis": 0], [[2, 3], [1, 3]]), LayerCase(["axis": 1], [[2, 3], [2, 1], [2, 4]]),
+        LayerCase(["axis": 0], [[2, 3], [1, 3]]),
+        LayerCase(["axis": 1], [[2, 3], [2, 1], [2, 4]]),
         LayerCase(["axis": -1], [[2, 3], [2, 0], [2, 4]]), LayerCase(["axis": -2], [[2, 3]]),
         LayerCase(["axis": 1], [[2, 16, 3, 3], [2, 32, 3, 3], [2, 5, 3, 3]]),
         LayerCase(["axis": 1], [[2, 8, 3, 3], [2, 16, 3, 3]]),
@@ -192,8 +195,10 @@ struct MovementTests {
     LayerHarness.check(
       Split.self,
       cases: [
-        LayerCase(["outputs": 2], [[4, 3]]), LayerCase(["axis": 1, "sizes": [1, 0, 2]], [[4, 3]]),
-        LayerCase(["axis": -1, "sizes": [2, 3], "outputs": 2], [TestInput([2, 2, 5], .uint8, in: 0...9)]),
+        LayerCase(["outputs": 2], [[4, 3]]),
+        LayerCase(["axis": 1, "sizes": [1, 0, 2]], [[4, 3]]),
+        LayerCase(
+          ["axis": -1, "sizes": [2, 3], "outputs": 2], [TestInput([2, 2, 5], .uint8, in: 0...9)]),
         LayerCase(["num_outputs": 3], [[7, 2]]), LayerCase(["num_outputs": 1], [[7, 2]]),
         LayerCase(["num_outputs": 2, "outputs": 2], [[6]]),
         LayerCase(["outputs": 2, "axis": 1], [[2, 5], .known([4, 1])]),
@@ -235,7 +240,8 @@ struct MovementTests {
       cases: [
         LayerCase([[3, 4], TestInput([2], .int64, [2, 0])]),
         LayerCase(["axis": 1], [[3, 4], TestInput([2, 2], .int64, [-1, 0, 3, -4])]),
-        LayerCase(["axis": -1], [TestInput([3, 4], .int8, in: -9...9), TestInput([1], .int32, [1])]),
+        LayerCase(
+          ["axis": -1], [TestInput([3, 4], .int8, in: -9...9), TestInput([1], .int32, [1])]),
         LayerCase([[3, 4], TestInput(.scalar, .int64, [-3])]),
         LayerCase(["axis": 1], [[2, 3, 4], TestInput([0], .int64, [])]),
         LayerCase(["axis": 1], [[2, 3, 0], TestInput([1], .int64, [2])]),
@@ -327,7 +333,9 @@ struct MovementTests {
       LayerCase(["pads": [0, 0, 1, 1, 0, 0, 1, 1]], [[2, 3, 5, 7]]),
       LayerCase(["pads": [0, 1, 2, 0], "value": 1.5], [[2, 3]]),
       LayerCase(["pads": [1, 2], "value": -7], [TestInput([3], .int64, in: -5...5)]),
-      LayerCase(["pads": [1, 0], "value": "-inf"], [[3]], expected: [NaiveTensor([4], [-.infinity, 1, 2, 3])]),
+      LayerCase(
+        ["pads": [1, 0], "value": "-inf"], [[3]],
+        expected: [NaiveTensor([4], [-.infinity, 1, 2, 3])]),
       LayerCase(["pads": [1, 2], "axes": [-1]], [TestInput([2, 3], .uint8, in: 0...255)]),
       LayerCase([[2, 3], .known([0, 2, 1, 0])]),
       LayerCase([[2, 3], .known([0, 2, 1, 0]), TestInput(.scalar, .float32, [3])]),
@@ -372,7 +380,8 @@ struct MovementTests {
       Pad.self, "expected one float32 number for 'value', found int64 []", [:],
       [[2], .known([0, 1]), TestInput(.scalar, .int64, [3])])
     expect(
-      Pad.self, "expected attribute 'mode' to be one of constant, reflect, edge, wrap, found 'zero'",
+      Pad.self,
+      "expected attribute 'mode' to be one of constant, reflect, edge, wrap, found 'zero'",
       ["pads": [0, 0], "mode": "zero"], [[2]], code: .graph)
   }
 
@@ -467,7 +476,8 @@ struct MovementTests {
       cases: [
         LayerCase(["block_size": 2], [[2, 8, 2, 3]]), LayerCase(["block_size": 1], [[1, 3, 2, 2]]),
         LayerCase(["block_size": 2, "mode": "crd"], [[2, 8, 2, 3]]),
-        LayerCase(["block_size": 3, "mode": "crd"], [TestInput([1, 18, 1, 2], .int8, in: -9...9)]),
+        LayerCase(
+          ["block_size": 3, "mode": "crd"], [TestInput([1, 18, 1, 2], .int8, in: -9...9)]),
         LayerCase(["block_size": 2], [[1, 64, 40, 40]]),
       ]
     ) { call in
@@ -524,7 +534,8 @@ struct MovementTests {
       ChannelShuffle.self,
       cases: [
         LayerCase(["groups": 2], [[2, 6, 3, 4]]), LayerCase(["groups": 3], [[2, 6]]),
-        LayerCase(["groups": 1], [[2, 6, 3]]), LayerCase(["groups": 6], [TestInput([1, 6, 2], .float16)]),
+        LayerCase(["groups": 1], [[2, 6, 3]]),
+        LayerCase(["groups": 6], [TestInput([1, 6, 2], .float16)]),
         LayerCase(["groups": 4], [[1, 64, 40, 40]]),
       ]
     ) { call in
@@ -599,18 +610,26 @@ struct MovementTests {
   @Test func castAtTheEndsOf64Bits() throws {
     #expect(try cast([1e30, -1e30, Double.nan, -0.9], to: Int64.self) == [.max, .min, 0, 0])
     #expect(try cast([1e30, -1e30, Float.nan, -0.9], to: UInt64.self) == [.max, 0, 0, 0])
-    #expect(try cast([0x1p63, 0x1.fffffffffffffp62] as [Double], to: Int64.self) == [.max, 9_223_372_036_854_774_784])
+    #expect(
+      try cast([0x1p63, 0x1.fffffffffffffp62] as [Double], to: Int64.self) == [
+        .max, 9_223_372_036_854_774_784,
+      ])
     #expect(try cast([Int64.min, -1, 300], to: UInt8.self) == [0, 255, 44])
     #expect(try cast([UInt64.max, 128], to: Int8.self) == [-1, -128])
     #expect(try cast([-1] as [Int32], to: UInt64.self) == [.max])
-    #expect(try cast([0.0, -0.0, .nan, 1e-300] as [Double], to: Bool.self) == [false, false, true, true])
+    #expect(
+      try cast([0.0, -0.0, .nan, 1e-300] as [Double], to: Bool.self) == [false, false, true, true])
     #expect(try cast([0, 2, -1] as [Int32], to: Bool.self) == [false, true, true])
     // 2^24 + 1 lies between two floats; ties go to the even one.
-    #expect(try cast([16_777_217, 16_777_219, .max] as [Int64], to: Float.self) == [16_777_216, 16_777_220, 0x1p63])
+    #expect(
+      try cast([16_777_217, 16_777_219, .max] as [Int64], to: Float.self) == [
+        16_777_216, 16_777_220, 0x1p63,
+      ])
   }
 
   private func halves(of values: [Double], _ type: ElementType) throws -> [UInt16] {
-    let (layer, _) = try LayerRegistry.standard.makeLayer("lamina.cast", ["to": .string(type.rawValue)])
+    let (layer, _) = try LayerRegistry.standard.makeLayer(
+      "lamina.cast", ["to": .string(type.rawValue)])
     let x = try Tensor(Shape([values.count]), values)
     let y = try evaluate(
       layer, inputs: [x], parameters: [], outputs: layer.outputs(for: [x.spec]),
@@ -627,7 +646,9 @@ struct MovementTests {
     for n in 0..<20_000 {
       let word = random.bits(UInt64(n))
       let exponent = Int(word >> 32 % 44) - 28
-      values.append(Double(Int64(truncatingIfNeeded: word)) * 0x1p-63 * Double(sign: .plus, exponent: exponent, significand: 1))
+      values.append(
+        Double(Int64(truncatingIfNeeded: word)) * 0x1p-63
+          * Double(sign: .plus, exponent: exponent, significand: 1))
     }
     #expect(try halves(of: values, .float16) == values.map { Float16($0).bitPattern })
     #expect(Float16(bitPattern: try halves(of: [.nan], .float16)[0]).isNaN)
@@ -667,12 +688,19 @@ struct MovementTests {
       let y = try evaluate(
         layer, inputs: [x], parameters: [], outputs: layer.outputs(for: [x.spec]),
         pool: ThreadPool(threads: 2))[0].elements(as: Float.self)
-      #expect(zip(y, expected).allSatisfy { $0.bitPattern == $1.bitPattern || ($0.isNaN && $1.isNaN) })
+      #expect(
+        zip(y, expected).allSatisfy { $0.bitPattern == $1.bitPattern || ($0.isNaN && $1.isNaN) })
     }
   }
 
   @Test func castErrors() {
-    expect(Cast.self, "expected attribute 'to' (one of float32, float16, bfloat16, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64, bool), found none", [:], [[2]], code: .graph)
-    expect(Cast.self, "expected attribute 'to' to be one of float32, float16, bfloat16, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64, bool, found 'string'", ["to": "string"], [[2]], code: .graph)
+    expect(
+      Cast.self,
+      "expected attribute 'to' (one of float32, float16, bfloat16, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64, bool), found none",
+      [:], [[2]], code: .graph)
+    expect(
+      Cast.self,
+      "expected attribute 'to' to be one of float32, float16, bfloat16, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64, bool, found 'string'",
+      ["to": "string"], [[2]], code: .graph)
   }
 }

@@ -83,8 +83,11 @@ struct ResizeTests {
     LayerHarness.check(
       Resize.self,
       cases: [
-        LayerCase(["scales": .floats([1, 0.3]), "mode": "linear"], [[2, 3]], expected: [NaiveTensor([2, 0])]),
-        LayerCase(["scales": [2, 2], "mode": "linear"], [[0, 3]], expected: [NaiveTensor([0, 6])]),
+        LayerCase(
+          ["scales": .floats([1, 0.3]), "mode": "linear"], [[2, 3]],
+          expected: [NaiveTensor([2, 0])]),
+        LayerCase(
+          ["scales": [2, 2], "mode": "linear"], [[0, 3]], expected: [NaiveTensor([0, 6])]),
         LayerCase(
           ["scales": [1, 1], "mode": "cubic"], [TestInput([1, 2], .float32, [3, 4])],
           expected: [NaiveTensor([1, 2], [3, 4])]),
@@ -104,7 +107,8 @@ struct ResizeTests {
       }
     }
     expect("expected 'scales' or 'sizes', found neither", [:])
-    expect("expected 'scales' or 'sizes', found both", ["scales": [1, 1], "sizes": [2, 3]], code: .graph)
+    expect(
+      "expected 'scales' or 'sizes', found both", ["scales": [1, 1], "sizes": [2, 3]], code: .graph)
     expect("expected finite scales above 0, found 0.0", ["scales": [1, 0]])
     expect("expected finite scales above 0, found -2.0", ["scales": [1, -2]])
     expect(

@@ -89,7 +89,8 @@ struct ShapeTests {
     LayerHarness.check(
       Flatten.self,
       cases: [
-        LayerCase([[2, 3, 4, 5]]), LayerCase(["axis": 0], [[2, 3]]), LayerCase(["axis": 2], [[2, 3]]),
+        LayerCase([[2, 3, 4, 5]]), LayerCase(["axis": 0], [[2, 3]]),
+        LayerCase(["axis": 2], [[2, 3]]),
         LayerCase(["axis": -1], [TestInput([2, 3, 4], .uint8, in: 0...255)]),
         LayerCase(["axis": 0], [TestInput(.scalar)]), LayerCase([[0, 3, 4]]),
       ], reference: Self.sameElements)
@@ -182,7 +183,8 @@ struct ShapeTests {
       try layer.forward(
         ForwardCall(
           inputs: [x.view], parameters: [], outputs: outputs,
-          scratch: UnsafeMutableRawBufferPointer(start: nil, count: 0), pool: ThreadPool(threads: 1),
+          scratch: UnsafeMutableRawBufferPointer(start: nil, count: 0),
+          pool: ThreadPool(threads: 1),
           isTraining: true, seed: seed))
       return (y.elements(), mask.elements())
     }
@@ -208,7 +210,8 @@ struct ShapeTests {
         LayerCase(["start": 2, "end": 1], [[2, 3]], expected: [NaiveTensor([0], [])]),
         LayerCase([TestInput(.scalar)], expected: [NaiveTensor([0], [])]),
       ])
-    #expect(try LayerHarness.infer(ShapeOf.self, [:], [[2, 3]])[0].value?.elements() == [2, 3] as [Int64])
+    #expect(
+      try LayerHarness.infer(ShapeOf.self, [:], [[2, 3]])[0].value?.elements() == [2, 3] as [Int64])
   }
 
   @Test func sizeOf() throws {
@@ -219,7 +222,8 @@ struct ShapeTests {
         LayerCase([TestInput([0, 7], .bool)], expected: [NaiveTensor(.scalar, [0])]),
         LayerCase([TestInput(.scalar)], expected: [NaiveTensor(.scalar, [1])]),
       ])
-    #expect(try LayerHarness.infer(SizeOf.self, [:], [[2, 3]])[0].value?.elements() == [6] as [Int64])
+    #expect(
+      try LayerHarness.infer(SizeOf.self, [:], [[2, 3]])[0].value?.elements() == [6] as [Int64])
   }
 
   @Test func constant() {
@@ -249,7 +253,8 @@ struct ShapeTests {
         LayerCase(
           ["value": 4_294_967_297, "type": "int64"], [.known([1])],
           expected: [NaiveTensor([1], [4_294_967_297])]),
-        LayerCase(["value": true, "type": "bool"], [.known([1])], expected: [NaiveTensor([1], [1])]),
+        LayerCase(
+          ["value": true, "type": "bool"], [.known([1])], expected: [NaiveTensor([1], [1])]),
         LayerCase(
           ["value": 0.333, "type": "float16"], [.known([1])],
           expected: [NaiveTensor([1], [Double(Float16(0.333))])]),
@@ -278,14 +283,14 @@ struct ShapeTests {
     LayerHarness.check(
       NumberRange.self,
       cases: [
-          try row(.float32, [0, 1, 0.25], [0, 0.25, 0.5, 0.75]),
-          try row(.float32, [1, 5, 2], [1, 3]),
-          try row(.float64, [2, -1, -1], [2, 1, 0]),
-          try row(.int64, [10, 4, -2], [10, 8, 6]),
-          try row(.int64, [10, 3, -2], [10, 8, 6, 4]),
-          try row(.int32, [0, 3, 1], [0, 1, 2]), try row(.int16, [3, 0, 1], []),
-          try row(.int8, [-128, 127, 100], [-128, -28, 72]),
-          try row(.uint8, [250, 255, 3], [250, 253]), try row(.uint64, [0, 2, 1], [0, 1]),
+        try row(.float32, [0, 1, 0.25], [0, 0.25, 0.5, 0.75]),
+        try row(.float32, [1, 5, 2], [1, 3]),
+        try row(.float64, [2, -1, -1], [2, 1, 0]),
+        try row(.int64, [10, 4, -2], [10, 8, 6]),
+        try row(.int64, [10, 3, -2], [10, 8, 6, 4]),
+        try row(.int32, [0, 3, 1], [0, 1, 2]), try row(.int16, [3, 0, 1], []),
+        try row(.int8, [-128, 127, 100], [-128, -28, 72]),
+        try row(.uint8, [250, 255, 3], [250, 253]), try row(.uint64, [0, 2, 1], [0, 1]),
       ])
     func inputs(_ type: ElementType, _ numbers: [Double]) -> [TestInput] {
       numbers.map { TestInput(.scalar, type, [$0], known: true) }
@@ -298,13 +303,18 @@ struct ShapeTests {
     expect(
       "expected finite numbers, found start inf, limit inf, delta 1.0",
       inputs(.float32, [.infinity, .infinity, 1]))
-    expect("expected at most 2147483647 numbers in the range, found more", inputs(.float32, [0, 1e30, 1]))
     expect(
-      "expected at most 2147483647 numbers in the range, found more", inputs(.int64, [-9e18, 9e18, 1]))
+      "expected at most 2147483647 numbers in the range, found more",
+      inputs(.float32, [0, 1e30, 1]))
+    expect(
+      "expected at most 2147483647 numbers in the range, found more",
+      inputs(.int64, [-9e18, 9e18, 1]))
     expect("expected float32, float64 or integers, found bool", inputs(.bool, [0, 1, 1]))
-    expect("expected int64 for 'delta', found int32",
+    expect(
+      "expected int64 for 'delta', found int32",
       inputs(.int64, [0, 1]) + inputs(.int32, [1]))
-    expect("expected one number for 'start', found shape [2]",
+    expect(
+      "expected one number for 'start', found shape [2]",
       [TestInput([2], .int64, [1, 2], known: true)] + inputs(.int64, [3, 1]))
     expect(
       "expected a value known when planning for 'limit', found one computed at run time",

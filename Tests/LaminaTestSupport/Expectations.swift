@@ -57,7 +57,9 @@ public enum SharedData {
 
   /// The path of a file in the folder, when it is there: `SharedData.path("photos/cat.jpg")`.
   public static func path(_ name: String) -> String? {
-    guard let folder, FileManager.default.fileExists(atPath: "\(folder)/\(name)") else { return nil }
+    guard let folder, FileManager.default.fileExists(atPath: "\(folder)/\(name)") else {
+      return nil
+    }
     return "\(folder)/\(name)"
   }
 }

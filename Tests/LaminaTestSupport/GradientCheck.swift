@@ -62,7 +62,8 @@ struct GradientCheck {
           return zip(pair.0.naive.elements, pair.1.naive.elements).reduce(sum) { $0 + $1.0 * $1.1 }
         }
       }
-      let numeric = try (loss(row.gradientStep) - loss(-row.gradientStep)) / Double(2 * row.gradientStep)
+      let numeric =
+        try (loss(row.gradientStep) - loss(-row.gradientStep)) / Double(2 * row.gradientStep)
       let found = gradient.naive.elements[index] - base.naive.elements[index]
       if !(abs(found - numeric) <= row.gradientTolerance * max(1, abs(numeric))) {
         report("the gradient of \(name) at element \(index): expected \(numeric), found \(found)")

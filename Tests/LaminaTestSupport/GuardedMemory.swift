@@ -28,7 +28,8 @@ final class GuardedMemory: @unchecked Sendable {
   var isIntact: Bool {
     (0..<Self.guardBytes).allSatisfy { index in
       storage.baseAddress.load(fromByteOffset: index, as: UInt8.self) == Self.pattern[index % 4]
-        && address.load(fromByteOffset: byteCount + index, as: UInt8.self) == Self.pattern[index % 4]
+        && address.load(fromByteOffset: byteCount + index, as: UInt8.self)
+          == Self.pattern[index % 4]
     }
   }
 
@@ -36,7 +37,8 @@ final class GuardedMemory: @unchecked Sendable {
   func write(_ tensor: Tensor, in layout: TensorLayout) {
     tensor.withBytes { source in
       guard case .blocked = layout else {
-        return UnsafeMutableRawBufferPointer(start: address, count: byteCount).copyMemory(from: source)
+        return UnsafeMutableRawBufferPointer(start: address, count: byteCount).copyMemory(
+          from: source)
       }
       address.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
       for (plain, blocked) in offsets(tensor.shape, layout) {

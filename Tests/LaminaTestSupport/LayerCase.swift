@@ -14,7 +14,9 @@ public struct TestInput: Sendable, ExpressibleByArrayLiteral {
   public var isKnown: Bool
 
   /// Random elements of `range`.
-  public init(_ shape: Shape, _ type: ElementType = .float32, in range: ClosedRange<Double> = -1...1) {
+  public init(
+    _ shape: Shape, _ type: ElementType = .float32, in range: ClosedRange<Double> = -1...1
+  ) {
     self.shape = shape
     self.type = type
     self.range = range
@@ -23,7 +25,9 @@ public struct TestInput: Sendable, ExpressibleByArrayLiteral {
   }
 
   /// Given elements.
-  public init(_ shape: Shape, _ type: ElementType = .float32, _ values: [Double], known: Bool = false) {
+  public init(
+    _ shape: Shape, _ type: ElementType = .float32, _ values: [Double], known: Bool = false
+  ) {
     self.init(shape, type)
     self.values = values
     isKnown = known
@@ -124,7 +128,9 @@ public struct LayerCase: Sendable {
   }
 
   var description: String {
-    let specs = inputs.map { $0.type == .float32 ? "\($0.shape)" : "\($0.type.rawValue) \($0.shape)" }
+    let specs = inputs.map {
+      $0.type == .float32 ? "\($0.shape)" : "\($0.type.rawValue) \($0.shape)"
+    }
     return attributes.json.text() + " " + specs.joined(separator: " ")
   }
 }

@@ -59,7 +59,8 @@ public enum LayerHarness {
     _ type: L.Type, _ attributes: Attributes = [:], _ inputs: [TestInput]
   ) throws -> [TensorSpec] {
     let layer = try make(LayerDefinition(type, provider: "test"), attributes)
-    return try layer.outputs(for: try CaseRun.specs(of: inputs, try CaseRun.tensors(of: inputs, seed: 1)))
+    return try layer.outputs(
+      for: try CaseRun.specs(of: inputs, try CaseRun.tensors(of: inputs, seed: 1)))
   }
 
   /// The outputs of `forward`, for tests of its errors.
@@ -69,7 +70,9 @@ public enum LayerHarness {
     let layer = try make(LayerDefinition(type, provider: "test"), attributes)
     let tensors = try CaseRun.tensors(of: inputs, seed: 1)
     let specs = try CaseRun.specs(of: inputs, tensors)
-    let parameters = try layer.parameters(for: specs).map { try $0.makeTensor(seed: 1, key: $0.name) }
+    let parameters = try layer.parameters(for: specs).map {
+      try $0.makeTensor(seed: 1, key: $0.name)
+    }
     return try evaluate(
       layer, inputs: tensors, parameters: parameters, outputs: try layer.outputs(for: specs),
       pool: ThreadPool(threads: 1))
@@ -167,7 +170,8 @@ private struct CaseRun {
       try checkPrepared(reference, name)
     }
     if canRunInPlace {
-      expectSameBits(try run(runner, "forward in place", inPlace: true), outputs, "forward in place")
+      expectSameBits(
+        try run(runner, "forward in place", inPlace: true), outputs, "forward in place")
     }
     checkConcurrent(runner, outputs, "forward")
     if case .supported(let needsInputs, let needsOutputs) = definition.gradient {
@@ -210,13 +214,16 @@ private struct CaseRun {
     if outputSpecs.count != layer.outputCount {
       report("outputCount is \(layer.outputCount), outputs(for:) gives \(outputSpecs.count)")
     }
-    for parameter in parameterSpecs where parameter.name.isEmpty { report("a parameter has no name") }
+    for parameter in parameterSpecs where parameter.name.isEmpty {
+      report("a parameter has no name")
+    }
     if Set(parameterSpecs.map(\.name)).count != parameterSpecs.count {
       report("two parameters have one name")
     }
     guard let expected else { return }
     if expected.map(\.shape) != outputSpecs.map(\.shape) {
-      report("inferred shapes \(outputSpecs.map(\.shape)), the reference gives \(expected.map(\.shape))")
+      report(
+        "inferred shapes \(outputSpecs.map(\.shape)), the reference gives \(expected.map(\.shape))")
     }
   }
 
@@ -375,8 +382,11 @@ private struct CaseRun {
       parameters: zip(parameters, parameterMemory).map {
         TensorView($0.shape, $0.type, UnsafeRawPointer($1.address))
       },
-      outputs: zip(outputSpecs, outputMemory).map { MutableTensorView($0.shape, $0.type, $1.address) },
-      scratch: UnsafeMutableRawBufferPointer(start: scratch.address, count: scratchBytes), pool: pool)
+      outputs: zip(outputSpecs, outputMemory).map {
+        MutableTensorView($0.shape, $0.type, $1.address)
+      },
+      scratch: UnsafeMutableRawBufferPointer(start: scratch.address, count: scratchBytes),
+      pool: pool)
     switch runner {
     case .layer(let layer): try layer.forward(call)
     case .prepared(let prepared): try prepared.run(call)
@@ -386,7 +396,9 @@ private struct CaseRun {
     for (index, memory) in outputMemory.enumerated() where !memory.isIntact {
       note("bytes around output \(index) are overwritten")
     }
-    if !scratch.isIntact { note("bytes around the \(scratchBytes) bytes of scratch are overwritten") }
+    if !scratch.isIntact {
+      note("bytes around the \(scratchBytes) bytes of scratch are overwritten")
+    }
     if (inputMemory + parameterMemory).map(\.bytes) != before {
       note("an input or parameter is overwritten")
     }

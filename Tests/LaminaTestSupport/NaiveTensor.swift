@@ -155,7 +155,9 @@ extension Tensor {
 
 /// The largest difference of two lists, relative to the larger of 1 and the expected number, and where it is.
 /// NaN equals NaN, and infinities equal themselves.
-public func largestDifference(_ found: [Double], _ expected: [Double]) -> (value: Double, index: Int) {
+public func largestDifference(_ found: [Double], _ expected: [Double]) -> (
+  value: Double, index: Int
+) {
   precondition(found.count == expected.count)
   var worst = (value: 0.0, index: 0)
   for index in found.indices {

@@ -17,16 +17,11 @@ int main(int argc, char **argv) {
   lamina_prediction top[5];
   size_t count = 0;
   lamina_status status = lamina_context_create(NULL, &context, &error);
-  if (!status)
-    status = lamina_model_load(context, argv[1], &model, &error);
-  if (!status)
-    status = lamina_session_create(model, NULL, &session, &error);
-  if (!status)
-    status = lamina_session_predict_file(session, argv[2], top, 5, &count, &error);
-  if (status)
-    fprintf(stderr, "classify: %s\n", error.message);
-  for (size_t i = 0; i < count; i++)
-    printf("%.4f  %s\n", top[i].probability, top[i].label);
+  if (!status) status = lamina_model_load(context, argv[1], &model, &error);
+  if (!status) status = lamina_session_create(model, NULL, &session, &error);
+  if (!status) status = lamina_session_predict_file(session, argv[2], top, 5, &count, &error);
+  if (status) fprintf(stderr, "classify: %s\n", error.message);
+  for (size_t i = 0; i < count; i++) printf("%.4f  %s\n", top[i].probability, top[i].label);
   lamina_session_release(session);
   lamina_model_release(model);
   lamina_context_release(context);

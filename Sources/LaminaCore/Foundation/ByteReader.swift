@@ -35,7 +35,9 @@ public struct ByteReader: Sendable {
   }
 
   /// The next `count` bytes as a range of `bytes`; steps over them.
-  public mutating func range(_ count: Int, of what: @autoclosure () -> String = "data") throws -> Range<Int> {
+  public mutating func range(_ count: Int, of what: @autoclosure () -> String = "data") throws
+    -> Range<Int>
+  {
     guard count >= 0, count <= remaining else {
       throw failure("expected \(count) bytes of \(what()), found \(remaining)")
     }

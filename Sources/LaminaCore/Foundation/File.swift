@@ -106,7 +106,10 @@ public final class FileReader: Sendable {
         .format, "expected \(range.upperBound) bytes, found \(byteCount)", path: path)
     }
     return try [UInt8](unsafeUninitializedCapacity: range.count) { buffer, count in
-      try read(at: range.lowerBound, into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[0..<range.count]))
+      try read(
+        at: range.lowerBound,
+        into: UnsafeMutableRawBufferPointer(
+          rebasing: UnsafeMutableRawBufferPointer(buffer)[0..<range.count]))
       count = range.count
     }
   }
@@ -135,7 +138,9 @@ public final class AtomicFileWriter {
     var opened: Int32 = -1
     repeat {
       temporary = "\(path).\(getpid()).\(attempt).tmp"
-      opened = retryingInterrupts { open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666) }
+      opened = retryingInterrupts {
+        open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+      }
       attempt += 1
     } while opened < 0 && errno == EEXIST && attempt < 100
     guard opened >= 0 else {

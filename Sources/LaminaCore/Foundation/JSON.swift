@@ -160,7 +160,9 @@ extension JSON {
   }
 
   /// Reads JSON from a string.
-  public static func parse(text: String, path: String = "", limits: Limits = Limits()) throws -> JSON {
+  public static func parse(text: String, path: String = "", limits: Limits = Limits()) throws
+    -> JSON
+  {
     try parse(Array(text.utf8), path: path, limits: limits)
   }
 }
@@ -400,7 +402,8 @@ private struct JSONParser {
   private mutating func parseHex() throws -> UInt32 {
     var code: UInt32 = 0
     for _ in 0..<4 {
-      guard let byte = current, let digit = Character(Unicode.Scalar(byte)).hexDigitValue, byte < 0x80
+      guard let byte = current, let digit = Character(Unicode.Scalar(byte)).hexDigitValue,
+        byte < 0x80
       else { throw failure("expected four hexadecimal digits") }
       code = code << 4 | UInt32(digit)
       position += 1

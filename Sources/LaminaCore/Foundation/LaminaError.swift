@@ -105,7 +105,8 @@ extension String {
 
 /// Runs `body`; a `LaminaError` without a path leaves with `path`.
 @inlinable
-public func withErrorPath<T>(_ path: @autoclosure () -> String, _ body: () throws -> T) throws -> T {
+public func withErrorPath<T>(_ path: @autoclosure () -> String, _ body: () throws -> T) throws -> T
+{
   do {
     return try body()
   } catch let error as LaminaError {
@@ -131,7 +132,8 @@ public func nearestName(to name: String, in candidates: some Sequence<String>) -
       }
     }
     let distance = row[other.count]
-    if let best, distance > best.distance || distance == best.distance && !candidate.hasPrefix(name) {
+    if let best, distance > best.distance || distance == best.distance && !candidate.hasPrefix(name)
+    {
       continue
     }
     best = (candidate, distance)

@@ -27,7 +27,8 @@ public struct Shape: Sendable, Hashable {
     for extent in dimensions {
       guard extent >= 0, extent <= Shape.maximumExtent else {
         throw LaminaError(
-          .shape, "expected extents in 0...\(Shape.maximumExtent), found \(extent) in \(dimensions)")
+          .shape, "expected extents in 0...\(Shape.maximumExtent), found \(extent) in \(dimensions)"
+        )
       }
       if extent == 0 {
         isEmpty = true

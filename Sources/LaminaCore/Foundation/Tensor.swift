@@ -142,7 +142,8 @@ public struct Tensor: Sendable {
   }
 
   /// The bytes, to fill a tensor that was just made.
-  public func withMutableBytes<R>(_ body: (UnsafeMutableRawBufferPointer) throws -> R) rethrows -> R {
+  public func withMutableBytes<R>(_ body: (UnsafeMutableRawBufferPointer) throws -> R) rethrows -> R
+  {
     try body(
       UnsafeMutableRawBufferPointer(start: storage.baseAddress + byteOffset, count: byteCount))
   }

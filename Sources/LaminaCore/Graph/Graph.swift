@@ -101,7 +101,8 @@ public struct Graph: Sendable {
   /// - Throws: `notFound` with the nearest name.
   public func requireValue(named name: String) throws -> ValueID {
     if let value = value(named: name) { return value }
-    let hint = nearestName(to: name, in: valueNames).map { ", nearest is '\($0.escapedForDisplay())'" } ?? ""
+    let hint =
+      nearestName(to: name, in: valueNames).map { ", nearest is '\($0.escapedForDisplay())'" } ?? ""
     throw LaminaError(.notFound, "no value named '\(name.escapedForDisplay())'\(hint)")
   }
 
@@ -148,7 +149,8 @@ public struct Graph: Sendable {
       let range = definition.arity
       let expected =
         range.count == 1
-        ? "\(range.lowerBound)" : "\(range.lowerBound) to \(range.upperBound == .max ? "any" : String(range.upperBound))"
+        ? "\(range.lowerBound)"
+        : "\(range.lowerBound) to \(range.upperBound == .max ? "any" : String(range.upperBound))"
       throw LaminaError(.graph, "expected \(expected) inputs, found \(inputs.count)", path: path)
     }
     for value in inputs where value.index >= valueNames.count {
@@ -242,7 +244,9 @@ public struct GraphBuilder {
   }
 
   /// Runs `body` with `name` in front of every node's name.
-  public mutating func scope<T>(_ name: String, _ body: (inout GraphBuilder) throws -> T) rethrows -> T {
+  public mutating func scope<T>(_ name: String, _ body: (inout GraphBuilder) throws -> T) rethrows
+    -> T
+  {
     scopes.append(name)
     defer { scopes.removeLast() }
     return try body(&self)

@@ -182,7 +182,8 @@ extension Dimension {
     guard parts.count <= 2, !parts[0].isEmpty, let extent, extent >= 0,
       extent <= Shape.maximumExtent
     else {
-      throw object.failure("shape", "expected 'name' or 'name=extent', found '\(text.escapedForDisplay())'")
+      throw object.failure(
+        "shape", "expected 'name' or 'name=extent', found '\(text.escapedForDisplay())'")
     }
     self = .symbol(String(parts[0]), default: extent)
   }

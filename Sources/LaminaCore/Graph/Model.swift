@@ -209,7 +209,8 @@ extension Graph {
           }
           guard spec == parameter.spec else {
             throw LaminaError(
-              .shape, "expected parameter '\(parameter.name)' to be \(parameter.spec), found \(spec)")
+              .shape,
+              "expected parameter '\(parameter.name)' to be \(parameter.spec), found \(spec)")
           }
           wanted[index].spec.value = spec.value
         }

@@ -105,7 +105,8 @@ public struct Preprocessing: Sendable, Hashable {
       for side in [size.height, size.width] where side < 1 || side > 16_384 {
         problems.append(
           LaminaError(
-            .argument, "expected a side in 1...16384, found \(side)", path: "preprocessing.\(field)"))
+            .argument, "expected a side in 1...16384, found \(side)", path: "preprocessing.\(field)"
+          ))
       }
     }
     switch resize {
@@ -137,7 +138,9 @@ public struct Preprocessing: Sendable, Hashable {
   }
 
   /// torchvision's recipe: shorter side to `resize`, middle `size`×`size`, ImageNet mean and deviation.
-  public static func torch(size: Int = 224, resize: Int = 256, _ interpolation: Interpolation = .bilinear)
+  public static func torch(
+    size: Int = 224, resize: Int = 256, _ interpolation: Interpolation = .bilinear
+  )
     -> Preprocessing
   {
     Preprocessing(
@@ -146,7 +149,9 @@ public struct Preprocessing: Sendable, Hashable {
   }
 
   /// Keras' `tf` mode: x / 127.5 − 1.
-  public static func tf(size: Int = 299, resize: Int = 333, _ interpolation: Interpolation = .bicubic)
+  public static func tf(
+    size: Int = 299, resize: Int = 333, _ interpolation: Interpolation = .bicubic
+  )
     -> Preprocessing
   {
     Preprocessing(
@@ -168,7 +173,9 @@ extension Preprocessing {
   /// The recipe as JSON.
   public var json: JSON {
     func numbers(_ values: [Float]) -> JSON { .array(values.map { .double(Double($0)) }) }
-    func size(_ height: Int, _ width: Int) -> JSON { .array([.int(Int64(height)), .int(Int64(width))]) }
+    func size(_ height: Int, _ width: Int) -> JSON {
+      .array([.int(Int64(height)), .int(Int64(width))])
+    }
     let resizeJSON: JSON =
       switch resize {
       case .none: .object(["mode": .string("none")])

@@ -109,7 +109,8 @@ extension Attributes {
         }
       guard let value else {
         throw LaminaError(
-          .format, "expected a number, bool, string or list of numbers, found \(member.value.typeName)",
+          .format,
+          "expected a number, bool, string or list of numbers, found \(member.value.typeName)",
           path: "\(path).\(member.key.escapedForDisplay())")
       }
       self[member.key] = value
@@ -140,7 +141,8 @@ public struct AttributeReader {
     return attributes[name]
   }
 
-  private func mismatch(_ name: String, _ expected: String, _ found: AttributeValue?) -> LaminaError {
+  private func mismatch(_ name: String, _ expected: String, _ found: AttributeValue?) -> LaminaError
+  {
     LaminaError(
       .graph,
       found.map { "expected attribute '\(name)' to be \(expected), found \($0.typeName)" }
@@ -158,7 +160,8 @@ public struct AttributeReader {
     guard range.contains(number) else {
       throw LaminaError(
         .graph,
-        "expected attribute '\(name)' in \(range.lowerBound)...\(range.upperBound), found \(number)")
+        "expected attribute '\(name)' in \(range.lowerBound)...\(range.upperBound), found \(number)"
+      )
     }
     return number
   }

@@ -1,5 +1,7 @@
 /// The stable name of a layer in graph files: `lamina.conv2d`, `com.example.mish`.
-public struct LayerKind: Sendable, Hashable, Comparable, ExpressibleByStringLiteral, CustomStringConvertible {
+public struct LayerKind: Sendable, Hashable, Comparable, ExpressibleByStringLiteral,
+  CustomStringConvertible
+{
   /// The name.
   public let name: String
 

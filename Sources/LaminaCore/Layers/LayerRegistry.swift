@@ -54,7 +54,8 @@ public struct LayerRegistry: Sendable {
     if let present = definitions[definition.kind] {
       throw LaminaError(
         .argument,
-        "\(definition.kind) of '\(definition.provider)' is already supplied by '\(present.provider)'")
+        "\(definition.kind) of '\(definition.provider)' is already supplied by '\(present.provider)'"
+      )
     }
     definitions[definition.kind] = definition
   }
@@ -106,7 +107,8 @@ public struct LayerRegistry: Sendable {
       message += ", nearest is '\(nearest)'"
     }
     if let vendor = kind.name.lastIndex(of: "."), !kind.name.hasPrefix("lamina.") {
-      message += ", usually supplied by a plugin of '\(kind.name[..<vendor].description.escapedForDisplay())'"
+      message +=
+        ", usually supplied by a plugin of '\(kind.name[..<vendor].description.escapedForDisplay())'"
     }
     message += "; \(definitions.count) kinds are registered"
     throw LaminaError(.notFound, message)

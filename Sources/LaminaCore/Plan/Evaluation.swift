@@ -9,7 +9,8 @@ public func evaluate(
 ) throws -> [Tensor] {
   let results = try outputs.map { try Tensor(uninitialized: $0.shape, $0.type) }
   let scratch = try AlignedBuffer(
-    byteCount: layer.scratchBytes(for: inputs.map { TensorSpec(constant: $0) }, threads: pool.threadCount))
+    byteCount: layer.scratchBytes(
+      for: inputs.map { TensorSpec(constant: $0) }, threads: pool.threadCount))
   let call = ForwardCall(
     inputs: inputs.map(\.view), parameters: parameters.map(\.view),
     outputs: results.map { result in

@@ -51,10 +51,13 @@ struct MemoryPlanner {
       return start
     }
     // A gap at the end of the arena is extended rather than left behind.
-    let start = gaps.last.map { $0.upperBound == byteCount ? $0.lowerBound : byteCount } ?? byteCount
+    let start =
+      gaps.last.map { $0.upperBound == byteCount ? $0.lowerBound : byteCount } ?? byteCount
     if start < byteCount { gaps.removeLast() }
     let (end, overflow) = start.addingReportingOverflow(size)
-    guard !overflow else { throw LaminaError(.limit, "activations need more memory than there can be") }
+    guard !overflow else {
+      throw LaminaError(.limit, "activations need more memory than there can be")
+    }
     byteCount = end
     return start
   }

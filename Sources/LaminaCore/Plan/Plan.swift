@@ -77,7 +77,8 @@ public final class Plan: Sendable {
 
   init(model: Model, inputs: [TensorSpec], options: SessionOptions, threads: Int) throws {
     try model.graph.checkInputs(inputs)
-    var compiler = try PlanCompiler(model: model, inputs: inputs, options: options, threads: threads)
+    var compiler = try PlanCompiler(
+      model: model, inputs: inputs, options: options, threads: threads)
     try compiler.rewrite()
     try compiler.emitSteps()
     let memory = try compiler.placeBuffers()
@@ -108,7 +109,8 @@ public final class Plan: Sendable {
       var line = "  \(step.path)"
       switch step.operation {
       case .layer: break
-      case .prepared(let prepared): if !prepared.summary.isEmpty { line += " [\(prepared.summary)]" }
+      case .prepared(let prepared):
+        if !prepared.summary.isEmpty { line += " [\(prepared.summary)]" }
       case .convert(let from, let to): line += " \(from) → \(to)"
       }
       for (operand, layout) in zip(step.outputs, step.layouts) {
@@ -120,7 +122,8 @@ public final class Plan: Sendable {
       lines.append(line)
     }
     lines.append(
-      "\(arenaByteCount) bytes of arena (\(scratchByteCount) of scratch), \(packedByteCount) bytes of packed weights")
+      "\(arenaByteCount) bytes of arena (\(scratchByteCount) of scratch), \(packedByteCount) bytes of packed weights"
+    )
     return lines.joined(separator: "\n") + "\n"
   }
 }
@@ -279,7 +282,9 @@ private struct PlanCompiler {
   }
 
   private mutating func emit(_ node: Graph.Node, _ index: Int) throws {
-    if options.optimization > .none, node.outputs.allSatisfy({ inference[$0].value != nil }) { return }
+    if options.optimization > .none, node.outputs.allSatisfy({ inference[$0].value != nil }) {
+      return
+    }
     let inputSpecs = node.inputs.map { inference[$0] }
     let outputSpecs = node.outputs.map { inference[$0] }
     let parameterSpecs = inference.parameters[index]
@@ -418,9 +423,14 @@ private struct PlanCompiler {
     else { return nil }
     let root = buffers[source].sharing ?? source
     let readings = (draft.inputs + draft.parameters).count { slot in
-      if case .buffer(let buffer, _, _) = slot { (buffers[buffer].sharing ?? buffer) == root } else { false }
+      if case .buffer(let buffer, _, _) = slot {
+        (buffers[buffer].sharing ?? buffer) == root
+      } else {
+        false
+      }
     }
-    guard readings == 1, buffers[root].input == nil, buffers[root].last == step, !buffers[root].isRequested,
+    guard readings == 1, buffers[root].input == nil, buffers[root].last == step,
+      !buffers[root].isRequested,
       !buffers[source].isRequested
     else { return nil }
     return source

@@ -30,12 +30,14 @@ extension Model {
       output.shape[0] * output.shape[1] == output.shape.count
     else {
       throw LaminaError(
-        .shape, "expected scores float32 [batch, classes], found \(output.type.rawValue) \(output.shape)")
+        .shape,
+        "expected scores float32 [batch, classes], found \(output.type.rawValue) \(output.shape)")
     }
     let classes = output.shape[1]
     guard metadata.labels.isEmpty || metadata.labels.count == classes else {
       throw LaminaError(
-        .argument, "expected \(classes) labels for \(classes) classes, found \(metadata.labels.count)")
+        .argument,
+        "expected \(classes) labels for \(classes) classes, found \(metadata.labels.count)")
     }
     let scores = output.elements(as: Float.self)
     return (0..<output.shape[0]).map { item in

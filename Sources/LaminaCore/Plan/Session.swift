@@ -28,7 +28,9 @@ public final class Session: @unchecked Sendable {
   ///
   /// - Parameter pool: threads to share with others; by default threads of its own.
   /// - Throws: `notFound` for an unknown name in `options.outputs`.
-  public init(model: Model, options: SessionOptions = SessionOptions(), pool: ThreadPool? = nil) throws {
+  public init(model: Model, options: SessionOptions = SessionOptions(), pool: ThreadPool? = nil)
+    throws
+  {
     self.model = model
     self.options = options
     self.pool = pool ?? ThreadPool(threads: options.threads)
@@ -76,7 +78,9 @@ public final class Session: @unchecked Sendable {
   }
 
   /// Runs the model and hands `body` the results where they lie; they are valid within `body` only.
-  public func withOutputs<R>(of inputs: [TensorView], _ body: ([TensorView]) throws -> R) throws -> R {
+  public func withOutputs<R>(of inputs: [TensorView], _ body: ([TensorView]) throws -> R) throws
+    -> R
+  {
     try exclusively {
       let execution = try execution(for: inputs)
       try execution.run(inputs)
@@ -162,7 +166,9 @@ final class PlanCache: Sendable {
   private static let capacity = 8
   private let plans = Mutex<[(key: Key, plan: Plan)]>([])
 
-  func plan(for model: Model, inputs: [TensorSpec], options: SessionOptions, threads: Int) throws -> Plan {
+  func plan(for model: Model, inputs: [TensorSpec], options: SessionOptions, threads: Int) throws
+    -> Plan
+  {
     guard inputs.allSatisfy({ $0.value == nil }) else {
       return try Plan(model: model, inputs: inputs, options: options, threads: threads)
     }

@@ -1,4 +1,5 @@
-/// SIMD kernels on raw pointers and the thread pool. Knows no layer, never fails, never allocates in a kernel.
+/// SIMD kernels on raw pointers and the thread pool. Knows no layer, never fails, never allocates
+/// in a kernel.
 #ifndef LAMINA_KERNELS_H
 #define LAMINA_KERNELS_H
 #include <stdbool.h>

@@ -8,7 +8,8 @@
 /// `output` [batch, out_channels, out_height, out_width]:
 ///
 /// output[n, o, y, x] = activation(bias[o] + residual[n, o, y, x] + Σ weight[o, i, u, v] ·
-///   input[n, i', y·stride_height − pad_top + u·dilation_height, x·stride_width − pad_left + v·dilation_width])
+///   input[n, i', y·stride_height − pad_top + u·dilation_height, x·stride_width − pad_left +
+///   v·dilation_width])
 ///
 /// with 0 outside the picture; padding at the bottom and the right follows from the output's
 /// extents. All extents, strides, dilations and `groups` are at least 1; `groups` divides both

@@ -4,28 +4,29 @@
 
 #include "lk_threads.h"
 
-/// Functions of one number x with up to two constants a and b. exp, log, tanh, sigmoid and erf are within 2 ulp of
-/// exact evaluation, softplus and elu within 3; gelu, swish and mish within 2·10⁻⁷ of max(1, |x|).
+/// Functions of one number x with up to two constants a and b. exp, log, tanh, sigmoid and erf are
+/// within 2 ulp of exact evaluation, softplus and elu within 3; gelu, swish and mish within 2·10⁻⁷
+/// of max(1, |x|).
 typedef enum lk_unary {
-  LK_RELU,              ///< max(x, 0)
-  LK_CLIP,              ///< min(max(x, a), b)
-  LK_LEAKY_RELU,        ///< x < 0 ? a·x : x
-  LK_ELU,               ///< x < 0 ? a·(eˣ − 1) : x
-  LK_CELU,              ///< max(0, x) + min(0, a·(e^(x/a) − 1))
-  LK_SELU,              ///< b·(x > 0 ? x : a·(eˣ − 1))
-  LK_SIGMOID,           ///< 1 / (1 + e⁻ˣ)
-  LK_TANH,              ///< tanh x
-  LK_SCALED_TANH,       ///< a·tanh(b·x)
-  LK_SOFTPLUS,          ///< ln(1 + eˣ)
-  LK_SOFTSIGN,          ///< x / (1 + |x|)
-  LK_HARD_SIGMOID,      ///< max(0, min(1, a·x + b))
-  LK_HARD_SWISH,        ///< x·max(0, min(1, x/6 + ½))
-  LK_MISH,              ///< x·tanh(ln(1 + eˣ))
-  LK_GELU,              ///< ½·x·(1 + erf(x/√2))
-  LK_GELU_TANH,         ///< ½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
-  LK_SWISH,             ///< x / (1 + e^(−a·x))
-  LK_THRESHOLDED_RELU,  ///< x > a ? x : 0
-  LK_SHRINK,            ///< x < −b ? x + a : x > b ? x − a : 0
+  LK_RELU,             ///< max(x, 0)
+  LK_CLIP,             ///< min(max(x, a), b)
+  LK_LEAKY_RELU,       ///< x < 0 ? a·x : x
+  LK_ELU,              ///< x < 0 ? a·(eˣ − 1) : x
+  LK_CELU,             ///< max(0, x) + min(0, a·(e^(x/a) − 1))
+  LK_SELU,             ///< b·(x > 0 ? x : a·(eˣ − 1))
+  LK_SIGMOID,          ///< 1 / (1 + e⁻ˣ)
+  LK_TANH,             ///< tanh x
+  LK_SCALED_TANH,      ///< a·tanh(b·x)
+  LK_SOFTPLUS,         ///< ln(1 + eˣ)
+  LK_SOFTSIGN,         ///< x / (1 + |x|)
+  LK_HARD_SIGMOID,     ///< max(0, min(1, a·x + b))
+  LK_HARD_SWISH,       ///< x·max(0, min(1, x/6 + ½))
+  LK_MISH,             ///< x·tanh(ln(1 + eˣ))
+  LK_GELU,             ///< ½·x·(1 + erf(x/√2))
+  LK_GELU_TANH,        ///< ½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
+  LK_SWISH,            ///< x / (1 + e^(−a·x))
+  LK_THRESHOLDED_RELU, ///< x > a ? x : 0
+  LK_SHRINK,           ///< x < −b ? x + a : x > b ? x − a : 0
   LK_EXP,
   LK_LOG,
   LK_SQRT,
@@ -35,10 +36,10 @@ typedef enum lk_unary {
   LK_NEG,
   LK_FLOOR,
   LK_CEIL,
-  LK_ROUND,  ///< halves to the even neighbour
-  LK_SIGN,   ///< −1, 0 or 1
+  LK_ROUND, ///< halves to the even neighbour
+  LK_SIGN,  ///< −1, 0 or 1
   LK_ERF,
-  LK_SIN,  ///< this one and those behind it: the C library's, one number at a time
+  LK_SIN, ///< this one and those behind it: the C library's, one number at a time
   LK_COS,
   LK_TAN,
   LK_ASIN,
@@ -63,13 +64,14 @@ typedef enum lk_binary {
   LK_DIV,
   LK_MAX,
   LK_MIN,
-  LK_PRELU,  ///< a < 0 ? a·b : a
-  LK_POW,    ///< this one and the next: the C library's, one number at a time
+  LK_PRELU, ///< a < 0 ? a·b : a
+  LK_POW,   ///< this one and the next: the C library's, one number at a time
   LK_FMOD,
 } lk_binary;
 
-/// The index space of an operation on two tensors: extents of the result, outermost first, and how far one step
-/// along each axis goes in each operand, in elements; 0 repeats it. The last axis has strides of 0 or 1.
+/// The index space of an operation on two tensors: extents of the result, outermost first, and how
+/// far one step along each axis goes in each operand, in elements; 0 repeats it. The last axis has
+/// strides of 0 or 1.
 typedef struct lk_broadcast {
   int rank;
   size_t extents[8], a_strides[8], b_strides[8];

@@ -6,40 +6,43 @@
 
 #include "lk_threads.h"
 
-/// A window along one axis: tap t of output o reads input o·stride − before + t·dilation. Taps outside
-/// 0 ..< input count as absent.
+/// A window along one axis: tap t of output o reads input o·stride − before + t·dilation. Taps
+/// outside 0 ..< input count as absent.
 typedef struct lk_window_axis {
   size_t input, output, kernel, stride, dilation;
   size_t before, after;
 } lk_window_axis;
 
 typedef enum lk_pooling {
-  LK_POOL_MAX,      ///< NaN when the window holds one; −infinity without taps
-  LK_POOL_MIN,      ///< NaN when the window holds one; +infinity without taps
-  LK_POOL_AVERAGE,  ///< sum of the taps over the product of the axes' divisors; 0 without taps
-  LK_POOL_LP,       ///< (Σ|x|ᵖ)^(1/p)
+  LK_POOL_MAX,     ///< NaN when the window holds one; −infinity without taps
+  LK_POOL_MIN,     ///< NaN when the window holds one; +infinity without taps
+  LK_POOL_AVERAGE, ///< sum of the taps over the product of the axes' divisors; 0 without taps
+  LK_POOL_LP,      ///< (Σ|x|ᵖ)^(1/p)
 } lk_pooling;
 
-/// How many taps each output position of the axis averages over: those inside the input, or with `include_padding`
-/// inside the padded input.
+/// How many taps each output position of the axis averages over: those inside the input, or with
+/// `include_padding` inside the padded input.
 void lk_window_divisors(const lk_window_axis *axis, bool include_padding, float *divisors);
 
-/// Pools `planes` planes [depth, height, width]. `divisors` holds those of the three axes one after the other
-/// (average only), `p` is the exponent (lp only).
+/// Pools `planes` planes [depth, height, width]. `divisors` holds those of the three axes one after
+/// the other (average only), `p` is the exponent (lp only).
 void lk_f32_pool(lk_pool *pool, lk_pooling op, const lk_window_axis axes[3], const float *divisors,
                  float p, const float *x, float *y, size_t planes);
 
-/// Max pooling that also tells where each maximum lies: the index in the whole tensor, row-major, or with
-/// `column_major` with height running fastest within a plane; −1 without taps. The first of equals wins.
+/// Max pooling that also tells where each maximum lies: the index in the whole tensor, row-major,
+/// or with `column_major` with height running fastest within a plane; −1 without taps. The first of
+/// equals wins.
 void lk_f32_max_pool_indices(lk_pool *pool, const lk_window_axis axes[3], bool column_major,
                              const float *x, float *y, int64_t *indices, size_t planes);
 
-/// Max or average over the bins ⌊i·input/output⌋ ..< ⌈(i+1)·input/output⌉ of each axis [depth, height, width].
+/// Max or average over the bins ⌊i·input/output⌋ ..< ⌈(i+1)·input/output⌉ of each axis [depth,
+/// height, width].
 void lk_f32_adaptive_pool(lk_pool *pool, lk_pooling op, const size_t input[3],
                           const size_t output[3], const float *x, float *y, size_t planes);
 
-/// Max or average pooling of maps in blocks of `channels` channels: `blocks` maps of pixels [height, width,
-/// channels] with `halo` pixels of zeros around them, in and out. The depth axis must be trivial.
+/// Max or average pooling of maps in blocks of `channels` channels: `blocks` maps of pixels
+/// [height, width, channels] with `halo` pixels of zeros around them, in and out. The depth axis
+/// must be trivial.
 void lk_f32_pool_blocked(lk_pool *pool, lk_pooling op, const lk_window_axis axes[3],
                          const float *divisors, size_t channels, size_t halo, const float *x,
                          float *y, size_t blocks);

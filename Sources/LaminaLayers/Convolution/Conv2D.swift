@@ -7,11 +7,11 @@ import LaminaKernels
 /// Input `[batch, channels, height, width]`, with `residual` a second one of the output's shape;
 /// output `[batch, out_channels, height, width]`. Parameters: `weight` [out_channels, channels /
 /// groups, kernel height, kernel width], `bias` [out_channels].
-public struct Conv2D: Layer {
+package struct Conv2D: Layer {
   /// `lamina.conv2d`.
-  public static let kind: LayerKind = "lamina.conv2d"
+  package static let kind: LayerKind = "lamina.conv2d"
   /// The input, and what is added with `residual`.
-  public static let arity = 1...2
+  package static let arity = 1...2
 
   private enum Activation: String, CaseIterable {
     case none, relu, clip
@@ -25,7 +25,7 @@ public struct Conv2D: Layer {
   /// Attributes `out_channels`, `kernel_size`, `strides`, `dilations`, `padding` (`[top, left,
   /// bottom, right]`, `same_upper`, `same_lower` or `valid`), `groups`, `bias`, `activation`
   /// (`none`, `relu`, `clip` with `activation_min` and `activation_max`), `residual` (false).
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     convolution = try Convolution(attributes: &attributes, rank: 2)
     activation = try attributes.choice("activation", default: Activation.none)
     bounds = (
@@ -35,7 +35,7 @@ public struct Conv2D: Layer {
     hasResidual = try attributes.bool("residual", default: false)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     convolution.encode(into: &attributes)
     if activation != .none { attributes.choice("activation", activation) }
     if bounds.min != -.infinity { attributes.float("activation_min", bounds.min) }
@@ -43,11 +43,11 @@ public struct Conv2D: Layer {
     if hasResidual { attributes.bool("residual", hasResidual) }
   }
 
-  public func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
+  package func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
     try convolution.parameters(for: inputs[0])
   }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     let output = try convolution.output(for: inputs[0])
     guard inputs.count == (hasResidual ? 2 : 1) else {
       throw LaminaError(.graph, "expected \(hasResidual ? 2 : 1) inputs, found \(inputs.count)")
@@ -58,15 +58,15 @@ public struct Conv2D: Layer {
     return [output]
   }
 
-  public func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+  package func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
     convolution.scratchBytes(for: inputs, threads: threads)
   }
 
-  public func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int {
+  package func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int {
     convolution.multiplyAdds(for: inputs, outputs: outputs)
   }
 
-  public var window: Window? {
+  package var window: Window? {
     let window = convolution.window
     return Window(kernel: window.kernel, stride: window.strides, dilation: window.dilations)
   }
@@ -80,11 +80,11 @@ public struct Conv2D: Layer {
     }
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     try convolution.forward(call, activation: epilogue)
   }
 
-  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+  package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     try convolution.prepare(context, activation: epilogue)
   }
 }

@@ -7,9 +7,9 @@ import LaminaKernels
 /// Input `[batch, channels, spatial…]`, output `[batch, out_channels, spatial…]` with extents
 /// `strides · (input − 1) + dilations · (kernel − 1) + 1 + output_padding − begin − end`.
 /// Parameters: `weight` [channels, out_channels / groups, kernel…], `bias` [out_channels].
-public struct ConvTranspose: Layer {
+package struct ConvTranspose: Layer {
   /// `lamina.conv_transpose`.
-  public static let kind: LayerKind = "lamina.conv_transpose"
+  package static let kind: LayerKind = "lamina.conv_transpose"
 
   private let convolution: Convolution
   private let outputPadding: [Int]
@@ -19,7 +19,7 @@ public struct ConvTranspose: Layer {
   /// (`[begin…, end…]` cut from the output, `same_upper`, `same_lower` for `strides · input`, or
   /// `valid`), `output_padding` (0), `output_shape` (the spatial extents, in place of explicit
   /// padding), `groups`, `bias`.
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     convolution = try Convolution(attributes: &attributes)
     let rank = convolution.window.rank
     outputPadding = try attributes.ints(
@@ -30,7 +30,7 @@ public struct ConvTranspose: Layer {
       : try attributes.ints("output_shape", count: rank, in: 1...Shape.maximumExtent)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     convolution.encode(into: &attributes)
     if outputPadding.contains(where: { $0 != 0 }) {
       attributes.ints("output_padding", outputPadding)
@@ -38,7 +38,7 @@ public struct ConvTranspose: Layer {
     if let outputShape { attributes.ints("output_shape", outputShape) }
   }
 
-  public func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
+  package func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
     let window = convolution.window
     _ = try window.spatialExtents(of: inputs[0])
     let channels = inputs[0].shape[1]
@@ -87,15 +87,15 @@ public struct ConvTranspose: Layer {
     return (begins, output)
   }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     _ = try parameters(for: inputs)
     let spatial = try resolve(inputs[0]).output
     return [TensorSpec(try Shape([inputs[0].shape[0], convolution.outChannels] + spatial))]
   }
 
-  public var window: Window? { nil }
+  package var window: Window? { nil }
 
-  public func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int {
+  package func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int {
     guard let input = inputs.first else { return 0 }
     return saturatingProduct(
       input.shape.count,
@@ -108,7 +108,7 @@ public struct ConvTranspose: Layer {
     return (rows, input.count(from: 2))
   }
 
-  public func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+  package func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
     guard let input = inputs.first?.shape, input.rank > 2 else { return 0 }
     let (rows, positions) = columnExtents(input)
     let bytes = saturatingProduct(saturatingProduct(rows, positions), 4)
@@ -118,7 +118,7 @@ public struct ConvTranspose: Layer {
     return overflow ? Int.max / 4 : min(total, Int.max / 4)
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     let (input, output) = (call.inputs[0], call.outputs[0])
     guard output.shape.count > 0, let scratch = call.scratch.baseAddress else { return }
     let (begins, _) = try resolve(TensorSpec(input.shape, input.type))

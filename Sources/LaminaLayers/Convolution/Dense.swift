@@ -5,19 +5,19 @@ import LaminaKernels
 ///
 /// Input `[…, in_features]`, output `[…, out_features]`: leading axes stay.
 /// Parameters: `weight` [out_features, in_features], `bias` [out_features].
-public struct Dense: Layer {
+package struct Dense: Layer {
   /// `lamina.dense`.
-  public static let kind: LayerKind = "lamina.dense"
+  package static let kind: LayerKind = "lamina.dense"
   private let outFeatures: Int
   private let hasBias: Bool
 
   /// Attributes `out_features`, `bias` (true).
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     outFeatures = try attributes.int("out_features", in: 1...Shape.maximumExtent)
     hasBias = try attributes.bool("bias", default: true)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     attributes.int("out_features", outFeatures)
     if !hasBias { attributes.bool("bias", hasBias) }
   }
@@ -32,7 +32,7 @@ public struct Dense: Layer {
     return features
   }
 
-  public func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
+  package func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
     let features = try inFeatures(of: inputs[0])
     let bound = 1 / Float(max(features, 1)).squareRoot()
     let weight = try Shape([outFeatures, features])
@@ -43,17 +43,17 @@ public struct Dense: Layer {
     return specs
   }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     _ = try parameters(for: inputs)
     return [TensorSpec(try Shape(inputs[0].shape.dimensions.dropLast() + [outFeatures]))]
   }
 
-  public func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+  package func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
     guard let input = inputs.first, let features = input.shape.dimensions.last else { return 0 }
     return lk_f32_gemm_scratch_bytes(rows(of: input.shape), outFeatures, features, Int32(threads))
   }
 
-  public func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int {
+  package func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int {
     guard let output = outputs.first, let features = inputs.first?.shape.dimensions.last else {
       return 0
     }
@@ -62,7 +62,7 @@ public struct Dense: Layer {
 
   private func rows(of shape: Shape) -> Int { shape.count(before: shape.rank - 1) }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     let (input, output) = (call.inputs[0], call.outputs[0])
     guard output.shape.count > 0, let scratch = call.scratch.baseAddress else { return }
     let rows = rows(of: input.shape)
@@ -79,7 +79,7 @@ public struct Dense: Layer {
       scratch)
   }
 
-  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+  package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     guard let weight = context.parameters.first?.value else { return nil }
     return try PreparedDense(
       rows: rows(of: context.inputs[0].shape), weight: weight, hasBias: hasBias,

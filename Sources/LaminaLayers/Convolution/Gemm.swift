@@ -6,11 +6,11 @@ import LaminaKernels
 ///
 /// Inputs `a` and `b` are matrices with op(a) [m, k] and op(b) [k, n]; `c`, which may be absent,
 /// broadcasts to the output [m, n].
-public struct Gemm: Layer {
+package struct Gemm: Layer {
   /// `lamina.gemm`.
-  public static let kind: LayerKind = "lamina.gemm"
+  package static let kind: LayerKind = "lamina.gemm"
   /// `a`, `b` and perhaps `c`.
-  public static let arity = 2...3
+  package static let arity = 2...3
 
   private let alpha: Float
   private let beta: Float
@@ -18,14 +18,14 @@ public struct Gemm: Layer {
   private let transposeB: Bool
 
   /// Attributes `alpha` (1), `beta` (1), `transpose_a` (false), `transpose_b` (false).
-  public init(attributes: inout AttributeReader) throws {
+  package init(attributes: inout AttributeReader) throws {
     alpha = try attributes.float("alpha", default: 1)
     beta = try attributes.float("beta", default: 1)
     transposeA = try attributes.bool("transpose_a", default: false)
     transposeB = try attributes.bool("transpose_b", default: false)
   }
 
-  public func encode(into attributes: inout AttributeWriter) {
+  package func encode(into attributes: inout AttributeWriter) {
     if alpha != 1 { attributes.float("alpha", alpha) }
     if beta != 1 { attributes.float("beta", beta) }
     if transposeA { attributes.bool("transpose_a", transposeA) }
@@ -54,7 +54,7 @@ public struct Gemm: Layer {
     return Extents(m: m, n: n, k: k)
   }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     let extents = try extents(of: inputs)
     let output = try Shape([extents.m, extents.n])
     if inputs.count > 2 {
@@ -66,12 +66,12 @@ public struct Gemm: Layer {
     return [TensorSpec(output)]
   }
 
-  public func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+  package func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
     guard let extents = try? extents(of: inputs) else { return 0 }
     return lk_f32_gemm_scratch_bytes(extents.m, extents.n, extents.k, Int32(threads))
   }
 
-  public func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int {
+  package func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int {
     guard let extents = try? extents(of: inputs) else { return 0 }
     return saturatingProduct(saturatingProduct(extents.m, extents.n), extents.k)
   }
@@ -95,7 +95,7 @@ public struct Gemm: Layer {
     return beta
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     let (a, b, output) = (call.inputs[0], call.inputs[1], call.outputs[0])
     guard output.shape.count > 0, let scratch = call.scratch.baseAddress else { return }
     let factor = fill(call)
@@ -105,7 +105,7 @@ public struct Gemm: Layer {
       output.shape[1], scratch)
   }
 
-  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+  package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     guard let b = context.inputs[1].value, context.outputs[0].shape.count > 0 else { return nil }
     return PreparedGemm(
       layer: self, alpha: alpha, isTransposed: transposeA,

@@ -7,16 +7,16 @@ import LaminaKernels
 /// Inputs `a` `[batch…, m, k]` and `b` `[batch…, k, n]`, whose batch axes broadcast; output
 /// `[batch…, m, n]`. A vector stands for a row on the left and a column on the right, and its axis
 /// is dropped. The type is `float32`, `float64` or an integer; integers wrap.
-public struct MatMul: Layer {
+package struct MatMul: Layer {
   /// `lamina.matmul`.
-  public static let kind: LayerKind = "lamina.matmul"
+  package static let kind: LayerKind = "lamina.matmul"
   /// `a` and `b`.
-  public static let arity = 2...2
+  package static let arity = 2...2
 
   /// No attributes.
-  public init(attributes: inout AttributeReader) throws {}
+  package init(attributes: inout AttributeReader) throws {}
 
-  public func encode(into attributes: inout AttributeWriter) {}
+  package func encode(into attributes: inout AttributeWriter) {}
 
   /// The product as matrices: extents, batch axes of the result, and the batch axes of each
   /// operand.
@@ -70,7 +70,7 @@ public struct MatMul: Layer {
     var isOneProduct: Bool { batchB.count == 1 && batchA.count == batch.count }
   }
 
-  public func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+  package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     let (a, b) = (inputs[0], inputs[1])
     guard a.type == b.type else {
       throw LaminaError(
@@ -83,7 +83,7 @@ public struct MatMul: Layer {
     return [TensorSpec(try Extents(a.shape, b.shape).output, a.type)]
   }
 
-  public func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+  package func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
     guard inputs.count == 2, inputs[0].type == .float32,
       let extents = try? Extents(inputs[0].shape, inputs[1].shape)
     else { return 0 }
@@ -94,14 +94,14 @@ public struct MatMul: Layer {
     extents.isOneProduct ? extents.batch.count * extents.m : extents.m
   }
 
-  public func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int {
+  package func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int {
     guard let depth = inputs.first?.shape.dimensions.last, let output = outputs.first else {
       return 0
     }
     return saturatingProduct(output.shape.count, depth)
   }
 
-  public func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws {
     let (a, b, output) = (call.inputs[0], call.inputs[1], call.outputs[0])
     guard output.shape.count > 0 else { return }
     let extents = try Extents(a.shape, b.shape)
@@ -157,7 +157,7 @@ public struct MatMul: Layer {
     }
   }
 
-  public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+  package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     guard let b = context.inputs[1].value, b.type == .float32, b.shape.rank == 2,
       context.outputs[0].shape.count > 0
     else { return nil }

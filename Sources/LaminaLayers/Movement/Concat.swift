@@ -23,7 +23,9 @@ package struct Concat: MovementLayer {
         others.allSatisfy({ input.shape[$0] == first.shape[$0] })
       else {
         throw LaminaError(
-          .shape, "expected shapes that differ on axis \(axis) only, found \(first.shape) and \(input.shape)")
+          .shape,
+          "expected shapes that differ on axis \(axis) only, found \(first.shape) and \(input.shape)"
+        )
       }
       // Each extent is below 2^31, and a graph holds far fewer than 2^32 values.
       extent += input.shape[axis]
@@ -60,7 +62,8 @@ package struct Concat: MovementLayer {
     else { return try movement(for: context.inputs) }
     let layout = TensorLayout.blocked(channels: channels, halo: halo)
     let lengths = shapes.map { shape in
-      (shape[1] + channels - 1) / channels * (shape[2] + 2 * halo) * (shape[3] + 2 * halo) * channels
+      (shape[1] + channels - 1) / channels * (shape[2] + 2 * halo) * (shape[3] + 2 * halo)
+        * channels
     }
     return StridedCopies(
       Self.joins(rows: shapes[0][0], lengths: lengths, type: context.inputs[0].type),

@@ -39,7 +39,8 @@ package struct Gather: Layer {
     return try numbers.map { index in
       guard index >= -extent, index < extent else {
         throw LaminaError(
-          .argument, extent == 0
+          .argument,
+          extent == 0
             ? "expected no indices into an axis of extent 0, found \(index)"
             : "expected indices in \(-extent)...\(extent - 1), found \(index)")
       }

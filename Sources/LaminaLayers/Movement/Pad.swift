@@ -53,7 +53,8 @@ package struct Pad: MovementLayer {
       let cropped = -min(amount.begin, 0) - min(amount.end, 0)
       guard cropped <= shape[axis] else {
         throw LaminaError(
-          .shape, "expected to crop at most \(shape[axis]) elements on axis \(axis), found \(cropped)")
+          .shape,
+          "expected to crop at most \(shape[axis]) elements on axis \(axis), found \(cropped)")
       }
       guard mode == .constant || cropped < shape[axis] || (amount.begin <= 0 && amount.end <= 0)
       else {
@@ -66,7 +67,9 @@ package struct Pad: MovementLayer {
   }
 
   package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
-    let extents = zip(inputs[0].shape.dimensions, try amounts(inputs)).map { $0 + $1.begin + $1.end }
+    let extents = zip(inputs[0].shape.dimensions, try amounts(inputs)).map {
+      $0 + $1.begin + $1.end
+    }
     return [TensorSpec(try Shape(extents), inputs[0].type)]
   }
 

@@ -39,7 +39,9 @@ func requiredInts(
 ) throws -> [Int] {
   guard
     let numbers = try plannedInts(name, attribute: attribute, input: index, of: inputs, in: range)
-  else { throw LaminaError(.graph, "expected '\(name)' as an attribute or as an input, found neither") }
+  else {
+    throw LaminaError(.graph, "expected '\(name)' as an attribute or as an input, found neither")
+  }
   return numbers
 }
 

@@ -17,7 +17,8 @@ package struct Split: MovementLayer {
     sizes = try attributes.optionalInts("sizes", in: 0...Shape.maximumExtent)
     isUneven = attributes.has("num_outputs")
     let range = 1...65_536
-    let shared = try attributes.int("num_outputs", default: sizes.map { max($0.count, 1) } ?? 0, in: range)
+    let shared = try attributes.int(
+      "num_outputs", default: sizes.map { max($0.count, 1) } ?? 0, in: range)
     count = try attributes.int("outputs", default: shared == 0 ? nil : shared, in: range)
     guard shared == 0 || count == shared else {
       throw LaminaError(.graph, "expected \(shared) outputs, found \(count) in attribute 'outputs'")
@@ -50,7 +51,8 @@ package struct Split: MovementLayer {
     let last = extent - size * (count - 1)
     guard last >= 0, isUneven || last == size else {
       throw LaminaError(
-        .shape, "expected an extent that \(count) outputs share on axis \(axis), found shape \(shape)")
+        .shape,
+        "expected an extent that \(count) outputs share on axis \(axis), found shape \(shape)")
     }
     return (axis, [Int](repeating: size, count: count - 1) + [last])
   }

@@ -21,7 +21,9 @@ package struct Tile: MovementLayer {
       "repeats", attribute: repeats, input: 1, of: inputs, in: 0...Shape.maximumExtent)
     guard counts.count == inputs[0].shape.rank else {
       throw LaminaError(
-        .shape, "expected \(inputs[0].shape.rank) 'repeats' for input \(inputs[0].shape), found \(counts.count)")
+        .shape,
+        "expected \(inputs[0].shape.rank) 'repeats' for input \(inputs[0].shape), found \(counts.count)"
+      )
     }
     return counts
   }

@@ -19,7 +19,8 @@ package struct Transpose: MovementLayer {
     guard let permutation else { return shape.dimensions.indices.reversed() }
     guard permutation.sorted() == Array(0..<shape.rank) else {
       throw LaminaError(
-        .shape, "expected a permutation of the \(shape.rank) axes of \(shape), found \(permutation)")
+        .shape, "expected a permutation of the \(shape.rank) axes of \(shape), found \(permutation)"
+      )
     }
     return permutation
   }

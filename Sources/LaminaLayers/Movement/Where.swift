@@ -16,7 +16,8 @@ package struct Where: Layer {
       throw LaminaError(.shape, "expected a bool condition, found \(inputs[0].type.rawValue)")
     }
     _ = try inputs.dropFirst().commonType()
-    let shape = try inputs[0].shape.broadcast(with: inputs[1].shape).broadcast(with: inputs[2].shape)
+    let shape = try inputs[0].shape.broadcast(with: inputs[1].shape).broadcast(
+      with: inputs[2].shape)
     return [TensorSpec(shape, inputs[1].type)]
   }
 
@@ -37,7 +38,8 @@ package struct Where: Layer {
     let outer = shape.dimensions.dropLast()
     let strides = call.inputs.map { $0.shape.strides(broadcastTo: shape) }
     let steps = strides.map { $0.last ?? 0 }
-    nonisolated(unsafe) let condition = call.inputs[0].baseAddress.assumingMemoryBound(to: UInt8.self)
+    nonisolated(unsafe) let condition = call.inputs[0].baseAddress.assumingMemoryBound(
+      to: UInt8.self)
     nonisolated(unsafe) let a = call.inputs[1].baseAddress.assumingMemoryBound(to: T.self)
     nonisolated(unsafe) let b = call.inputs[2].baseAddress.assumingMemoryBound(to: T.self)
     nonisolated(unsafe) let y = output.baseAddress.assumingMemoryBound(to: T.self)

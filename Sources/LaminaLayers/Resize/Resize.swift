@@ -132,7 +132,8 @@ package struct Resize: MovementLayer {
   private func extent(_ number: Double, _ axis: Int) throws -> Int {
     guard number < Double(Shape.maximumExtent) + 1 else {
       throw LaminaError(
-        .shape, "expected an extent of at most \(Shape.maximumExtent) on axis \(axis), found \(number)")
+        .shape,
+        "expected an extent of at most \(Shape.maximumExtent) on axis \(axis), found \(number)")
     }
     return Int(number)
   }

@@ -63,7 +63,9 @@ struct FoldBatchNorm: GraphRewrite {
       }
       var reader = AttributeReader(attributes)
       let epsilon = Double(try reader.float("epsilon", default: 1e-5))
-      guard let mean = values("running_mean"), let variance = values("running_var") else { return nil }
+      guard let mean = values("running_mean"), let variance = values("running_var") else {
+        return nil
+      }
       var gamma = [Double](repeating: 1, count: mean.count)
       var beta = [Double](repeating: 0, count: mean.count)
       if try reader.bool("scale", default: true) {

@@ -16,7 +16,8 @@ package struct NumberRange: Layer {
     let type = inputs[0].type
     for (index, name) in ["start", "limit", "delta"].enumerated() {
       guard inputs[index].shape.count == 1 else {
-        throw LaminaError(.shape, "expected one number for '\(name)', found shape \(inputs[index].shape)")
+        throw LaminaError(
+          .shape, "expected one number for '\(name)', found shape \(inputs[index].shape)")
       }
       guard inputs[index].type == type else {
         throw LaminaError(
@@ -54,11 +55,15 @@ package struct NumberRange: Layer {
     _ values: [Tensor], _: T.Type
   ) throws -> Int? {
     let numbers = values.map { Double($0.elements(as: T.self)[0]) }
-    guard numbers[2] != 0 else { throw LaminaError(.shape, "expected a delta other than 0, found 0") }
+    guard numbers[2] != 0 else {
+      throw LaminaError(.shape, "expected a delta other than 0, found 0")
+    }
     let count = ((numbers[1] - numbers[0]) / numbers[2]).rounded(.up)
     guard !count.isNaN else {
       throw LaminaError(
-        .shape, "expected finite numbers, found start \(numbers[0]), limit \(numbers[1]), delta \(numbers[2])")
+        .shape,
+        "expected finite numbers, found start \(numbers[0]), limit \(numbers[1]), delta \(numbers[2])"
+      )
     }
     return count <= Double(Shape.maximumExtent) ? Int(max(count, 0)) : nil
   }
@@ -67,7 +72,9 @@ package struct NumberRange: Layer {
     _ values: [Tensor], _: T.Type
   ) throws -> Int? {
     let numbers = values.map { Int128($0.elements(as: T.self)[0]) }
-    guard numbers[2] != 0 else { throw LaminaError(.shape, "expected a delta other than 0, found 0") }
+    guard numbers[2] != 0 else {
+      throw LaminaError(.shape, "expected a delta other than 0, found 0")
+    }
     let (distance, step) = (numbers[1] - numbers[0], numbers[2])
     let count = distance.signum() == step.signum() ? (distance - step.signum()) / step + 1 : 0
     return count <= Shape.maximumExtent ? Int(count) : nil

@@ -23,7 +23,9 @@ package struct ShapeOf: Layer {
   }
 
   private func value(of shape: Shape) throws -> Tensor {
-    func clamped(_ axis: Int) -> Int { min(max(axis < 0 ? axis + shape.rank : axis, 0), shape.rank) }
+    func clamped(_ axis: Int) -> Int {
+      min(max(axis < 0 ? axis + shape.rank : axis, 0), shape.rank)
+    }
     let first = clamped(start)
     let last = max(clamped(end ?? shape.rank), first)
     let extents = shape.dimensions[first..<last].map { Int64($0) }

@@ -20,7 +20,8 @@ package struct Squeeze: Layer {
       try axes.map { try shape.distinctAxes($0) }
       ?? shape.dimensions.indices.filter { shape[$0] == 1 }
     if let axis = removed.first(where: { shape[$0] != 1 }) {
-      throw LaminaError(.shape, "expected extent 1 on axis \(axis) to squeeze, found shape \(shape)")
+      throw LaminaError(
+        .shape, "expected extent 1 on axis \(axis) to squeeze, found shape \(shape)")
     }
     let kept = shape.dimensions.indices.filter { !removed.contains($0) }
     return [TensorSpec(try Shape(kept.map { shape[$0] }), inputs[0].type)]
