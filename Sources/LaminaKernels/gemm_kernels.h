@@ -106,7 +106,8 @@ TILES(11)
 TILES(12)
 #endif
 #if ROWS > 12
-    TILES(13) TILES(14)
+TILES(13)
+TILES(14)
 #endif
 
 #if defined(LK_TARGET_AVX512)
@@ -118,9 +119,8 @@ TILES(12)
 #endif
 
 #if TAIL_COLUMNS > 0
-        LK_INLINE
-    void multiply_tail(const int panels, const int columns, size_t k, const lk_tail_panel *panel,
-                       size_t count, const float *b, size_t ldb) {
+LK_INLINE void multiply_tail(const int panels, const int columns, size_t k,
+                             const lk_tail_panel *panel, size_t count, const float *b, size_t ldb) {
   vf sum[LK_TAIL_PANELS][TAIL_COLUMNS];
   const float *a[LK_TAIL_PANELS];
   size_t rows[LK_TAIL_PANELS];
