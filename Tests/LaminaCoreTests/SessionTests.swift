@@ -172,10 +172,10 @@ import Testing
       try Session(model: model, options: sessionOptions(.full, ["z"]))
     }
     var small = SessionOptions()
-    small.limits.memoryBytes = 100
+    small.limits.memoryBytes = 125
     #expect(
       throws: LaminaError(
-        .limit, "expected at most 100 bytes of memory, a session of 'chain' needs 128")
+        .limit, "expected at most 125 bytes of memory, a session of 'chain' needs 128")
     ) { try Session(model: model, options: small).run([try ramp([1, 3, 2, 5])]) }
   }
 
@@ -260,5 +260,41 @@ import Testing
     let summary = try ModelSummary(model)
     #expect(summary.rows.map(\.weights) == [1, 0])
     #expect(summary.text.hasSuffix("1 parameters, 0 buffer elements, 0 multiply-adds\n"))
+  }
+}
+
+@Suite struct LimitTests {
+  @Test func defaultMemoryIsWhatTheMachineHas() {
+    #expect(Limits().memoryBytes > 64 << 20)
+    #expect(Limits().memoryBytes < 1 << 46)
+  }
+
+  @Test func outputsBeyondTheBudgetAreRefusedBeforeAnythingIsMade() throws {
+    var builder = GraphBuilder(name: "big", registry: try testRegistry())
+    let x = try builder.input("x", [.symbol("n", default: 1)])
+    try builder.output(try builder.add("test.double", "y", x))
+    let model = try Model(initializing: builder.graph, registry: builder.registry)
+    var options = SessionOptions()
+    options.limits.memoryBytes = 1000
+    let session = try Session(model: model, options: options)
+    #expect(
+      throws: LaminaError(
+        .limit, "expected at most 1000 bytes of memory, an output float32 [251] needs 1004",
+        path: "y (test.double)")
+    ) { try session.plan(for: [TensorSpec([251])]) }
+  }
+
+  @Test func weightsOfAWrongShapeAreRefusedWhenPlanning() throws {
+    var builder = GraphBuilder(name: "wrong", registry: try testRegistry())
+    let x = try builder.input("x", [3])
+    try builder.output(try builder.add("test.offset", "y", x))
+    let model = try Model(
+      graph: builder.graph, parameters: ["y.offset": try Tensor(zeros: [7])],
+      registry: builder.registry, checkingShapes: false)
+    #expect(
+      throws: LaminaError(
+        .weights, "expected tensor 'y.offset' to be float32 [1], found float32 [7]",
+        path: "y (test.offset)")
+    ) { try Session(model: model).plan(for: [TensorSpec([3])]) }
   }
 }

@@ -160,9 +160,11 @@ extension Graph {
   /// Infers the shape and type of every value, and the values that follow from shapes and constants alone.
   ///
   /// - Parameter foldingLimit: most elements of a value to compute.
-  /// - Throws: the layer's error with the node's path.
+  /// - Throws: the layer's error with the node's path; `limit` when a value, or all that are computed
+  ///   together, exceed the memory of `limits`.
   public func inferSpecs(
-    inputs: [TensorSpec], parameters: [String: Tensor], foldingLimit: Int? = nil
+    inputs: [TensorSpec], parameters: [String: Tensor], foldingLimit: Int? = nil,
+    limits: Limits = Limits()
   ) throws -> Inference {
     let foldingLimit = foldingLimit ?? Graph.defaultFoldingLimit
     let pool = ThreadPool(threads: 1)
@@ -173,9 +175,18 @@ extension Graph {
     var parameterSpecs: [[ParameterSpec]] = []
     parameterSpecs.reserveCapacity(nodes.count)
     for (value, spec) in zip(inputValues, inputs) { values[value.index] = spec }
+    var foldedBytes = 0
     for node in nodes {
       let inferred = try infer(
-        node, values: values, parameters: parameters, foldingLimit: foldingLimit, pool: pool)
+        node, values: values, parameters: parameters,
+        foldingLimit: min(foldingLimit, (limits.memoryBytes - foldedBytes) / 8), pool: pool)
+      try withErrorPath(node.path) {
+        for spec in inferred.outputs {
+          try limits.checkMemory(spec.byteCount, for: "an output \(spec)")
+          if spec.value != nil { foldedBytes += spec.byteCount }
+        }
+        try limits.checkMemory(foldedBytes, for: "constants computed from others")
+      }
       for (value, spec) in zip(node.outputs, inferred.outputs) { values[value.index] = spec }
       parameterSpecs.append(inferred.parameters)
     }

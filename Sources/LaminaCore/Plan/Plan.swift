@@ -192,7 +192,8 @@ private struct PlanCompiler {
     if options.outputs == nil { requested = graph.outputs }
     inference = try graph.inferSpecs(
       inputs: inputs, parameters: parameters,
-      foldingLimit: options.optimization == .none ? Graph.defaultFoldingLimit : .max)
+      foldingLimit: options.optimization == .none ? Graph.defaultFoldingLimit : .max,
+      limits: options.limits)
   }
 
   // MARK: Rewriting
@@ -220,7 +221,8 @@ private struct PlanCompiler {
   }
 
   private func infer() throws -> Graph.Inference {
-    try graph.inferSpecs(inputs: inputs, parameters: parameters, foldingLimit: .max)
+    try graph.inferSpecs(
+      inputs: inputs, parameters: parameters, foldingLimit: .max, limits: options.limits)
   }
 
   // MARK: Steps
@@ -316,6 +318,12 @@ private struct PlanCompiler {
       case .tensor(let key):
         guard let tensor = parameters[key] else {
           throw LaminaError(.weights, "tensor '\(key.escapedForDisplay())' is missing")
+        }
+        guard tensor.spec == parameter.spec else {
+          throw LaminaError(
+            .weights,
+            "expected tensor '\(key.escapedForDisplay())' to be \(parameter.spec), found \(tensor.spec)"
+          )
         }
         slots.append(.constant(tensor))
       case .value(let value): slots.append(try read(value, as: .plain))
