@@ -1,5 +1,6 @@
-import LaminaTestSupport
+import Foundation
 import Lamina
+import LaminaTestSupport
 import Testing
 
 struct RegisterTests {
@@ -21,5 +22,17 @@ struct RegisterTests {
     let names = standardRewrites.map(\.name)
     #expect(Set(names).count == names.count)
     #expect(LayerRegistry.standard.rewrites.map(\.name) == names)
+  }
+
+  @Test func everyLayerHasARowInTheHarness() throws {
+    let folder = packageRoot + "/Tests/LaminaLayersTests"
+    let sources = try FileManager.default.contentsOfDirectory(atPath: folder)
+      .filter { $0.hasSuffix("Tests.swift") && $0 != "RegisterTests.swift" }
+      .map { try String(contentsOfFile: "\(folder)/\($0)", encoding: .utf8) }
+      .filter { $0.contains("LayerHarness.") }
+    for layer in standardLayers {
+      let row = try Regex("\\b\(layer)\\.self\\b")
+      #expect(sources.contains { $0.contains(row) }, "\(layer) has no row")
+    }
   }
 }
