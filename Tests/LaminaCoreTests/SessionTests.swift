@@ -63,6 +63,18 @@ import Testing
     #expect(results[2].elements(as: Float.self) == [0, 1, 2])
   }
 
+  @Test(arguments: OptimizationLevel.allCases)
+  func nodesThatNobodyWantsAreLeftOut(level: OptimizationLevel) throws {
+    let model = try chain { builder, x in
+      let dead = try builder.add("test.double", "dead", x)
+      let live = try builder.add("test.offset", "live", x, attributes: ["scale": 3.0])
+      return try builder.add("test.sum", "both", dead, live)
+    }
+    let session = try Session(model: model, options: sessionOptions(level, ["live"]))
+    let result = try session.run([try ramp([1, 3, 1, 1])])
+    #expect(result.map { $0.elements(as: Float.self) } == [[3, 4, 5]])
+  }
+
   @Test func inPlaceLeavesInputsAndSharedValuesAlone() throws {
     let model = try chain { builder, x in
       let a = try builder.add("test.offset", "a", x)

@@ -190,6 +190,8 @@ private struct PlanCompiler {
       requested.append((name, try graph.requireValue(named: name)))
     }
     if options.outputs == nil { requested = graph.outputs }
+    // `inference` is by node: whenever nodes go, it is made anew.
+    graph.removeDeadNodes(keeping: requested.map(\.value))
     inference = try graph.inferSpecs(
       inputs: inputs, parameters: parameters,
       foldingLimit: options.optimization == .none ? Graph.defaultFoldingLimit : .max,
@@ -199,13 +201,7 @@ private struct PlanCompiler {
   // MARK: Rewriting
 
   mutating func rewrite() throws {
-    guard options.optimization > .none else {
-      graph.removeDeadNodes(keeping: requested.map(\.value))
-      return
-    }
-    // Names stay resolvable: requested values are never renamed.
-    graph.removeDeadNodes(keeping: requested.map(\.value))
-    inference = try infer()
+    guard options.optimization > .none else { return }
     for rewrite in model.registry.rewrites where rewrite.level <= options.optimization {
       var rewritable = RewritableGraph(
         graph: graph, inference: inference, parameters: parameters, registry: model.registry,
@@ -216,13 +212,9 @@ private struct PlanCompiler {
       graph = try rewritable.finished()
       parameters = rewritable.parameters
       graph.removeDeadNodes(keeping: requested.map(\.value))
-      inference = try infer()
+      inference = try graph.inferSpecs(
+        inputs: inputs, parameters: parameters, foldingLimit: .max, limits: options.limits)
     }
-  }
-
-  private func infer() throws -> Graph.Inference {
-    try graph.inferSpecs(
-      inputs: inputs, parameters: parameters, foldingLimit: .max, limits: options.limits)
   }
 
   // MARK: Steps

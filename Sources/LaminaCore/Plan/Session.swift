@@ -136,14 +136,7 @@ public final class Session: @unchecked Sendable {
           ? TensorSpec(constant: try Tensor(copying: view)) : TensorSpec(view.shape, view.type)
       }
       guard known.contains(where: { $0.value != nil }) else { throw error }
-      let plan: Plan
-      do {
-        plan = try Plan(
-          model: model, inputs: known, options: options, threads: pool.threadCount)
-      } catch let second as LaminaError {
-        throw second
-      }
-      return try add(plan)
+      return try add(try makePlan(known))
     }
   }
 }
