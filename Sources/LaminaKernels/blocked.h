@@ -1,0 +1,118 @@
+// What the drivers of blocked convolutions (blocked_*.c) and the kernels of each instruction set
+// (blocked_kernels.h) share.
+#ifndef BLOCKED_H
+#define BLOCKED_H
+#include "lamina_kernels.h"
+
+enum {
+  LK_MAX_TILE_PIXELS = 14,
+  /// Channels of a block that are summed up in one step: the last block's are rounded up to these.
+  LK_STEP_CHANNELS = 4,
+};
+
+/// A tile of some pixels in a row times one or two blocks of output channels.
+typedef struct lk_pixel_tile {
+  /// The first pixel, and where each tap lies from there.
+  const float *input;
+  const ptrdiff_t *taps;
+  size_t tap_count;
+  /// Blocks of input channels, their distance, and how many channels of the last one count.
+  size_t blocks, block_stride, last_channels;
+  /// Distance of neighbouring pixels in the input, where it is neither 1 nor 2 blocks.
+  size_t pixel_stride;
+  const float *weights, *bias;
+  /// NULL, or with the distance of the blocks of output channels.
+  const float *residual;
+  size_t residual_block;
+  float *output;
+  size_t output_block;
+  lk_activation activation;
+} lk_pixel_tile;
+
+typedef void (*lk_pixel_tile_kernel)(const lk_pixel_tile *tile);
+
+/// Where the results of a Winograd tile go.
+typedef struct lk_winograd_target {
+  const float *residual;
+  size_t residual_row;
+  float *to;
+  size_t row;
+  /// Rows and columns of the tile inside the map.
+  size_t height, width;
+  const float *bias;
+  lk_activation activation;
+} lk_winograd_target;
+
+typedef struct lk_winograd_kernels {
+  /// Bᵀ d B of a block of channels; element p goes to to[p · position_stride].
+  void (*input)(const float *from, size_t row, float *to, size_t position_stride);
+  /// Aᵀ m A, then bias, residual and activation.
+  void (*output)(const float *products, size_t position_stride, const lk_winograd_target *target);
+} lk_winograd_kernels;
+
+/// One output row of a depthwise convolution: `width` pixels of one block.
+typedef struct lk_depthwise_row {
+  const float *input;
+  const ptrdiff_t *taps;
+  size_t tap_count, pixel_stride, width;
+  const float *weights, *bias, *residual;
+  float *output;
+  lk_activation activation;
+} lk_depthwise_row;
+
+typedef struct lk_blocked_kernels {
+  size_t lanes;
+  /// Pixels of a tile, and of one whose stride is neither 1 nor 2.
+  size_t pixels, strided_pixels;
+  /// By stride (1, 2, any other), blocks − 1 and pixels − 1.
+  lk_pixel_tile_kernel tile[3][2][LK_MAX_TILE_PIXELS];
+  /// From plain rows, by stride (1, 2, 4), blocks − 1 and pixels − 1.
+  lk_pixel_tile_kernel plain_tile[3][2][LK_MAX_TILE_PIXELS];
+  lk_winograd_kernels winograd2, winograd4;
+  void (*depthwise_row)(const lk_depthwise_row *row);
+  /// `count` pixels of a block from `channels` plain rows at distance `plane`, and back.
+  void (*to_block)(const float *from, size_t plane, size_t channels, float *to, size_t count);
+  void (*from_block)(const float *from, float *to, size_t plane, size_t channels, size_t count);
+} lk_blocked_kernels;
+
+extern const lk_blocked_kernels lk_blocked_kernels_scalar, lk_blocked_kernels_neon,
+    lk_blocked_kernels_avx2, lk_blocked_kernels_avx512;
+
+const lk_blocked_kernels *lk_blocked_kernels_for(lk_isa isa);
+
+static inline size_t lk_least(size_t a, size_t b) { return a < b ? a : b; }
+static inline size_t lk_most(size_t a, size_t b) { return a > b ? a : b; }
+static inline size_t lk_ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+
+/// The first of part `index` when `count` things are dealt out evenly to `parts`.
+static inline size_t lk_share(size_t count, size_t parts, size_t index) {
+  return count * index / parts;
+}
+
+/// Steps of one tap: channels, with those of the last block rounded up.
+static inline size_t lk_tap_steps(size_t channels) {
+  return lk_ceil_div(channels, LK_STEP_CHANNELS) * LK_STEP_CHANNELS;
+}
+
+/// Cycles that a core needs for a panel of two blocks over `pixels` pixels in tiles of at most
+/// `most`, with `steps` steps each.
+double lk_panel_cycles(size_t pixels, size_t most, size_t steps);
+/// Cycles in which a core reads `bytes` of weights that all cores together read for the first time.
+double lk_weight_cycles(double bytes);
+
+double lk_direct_cost(const lk_blocked_conv *conv);
+/// The cost of the best blocking of Winograd tiles of `tile` × `tile`, which it sets.
+double lk_winograd_cost(lk_blocked_conv *conv, size_t tile);
+
+size_t lk_winograd_packed_floats(const lk_blocked_conv *conv);
+void lk_winograd_pack(const lk_blocked_conv *conv, const float *weight, float *packed);
+size_t lk_winograd_scratch_bytes(const lk_blocked_conv *conv);
+void lk_winograd_run(lk_pool *pool, const lk_blocked_conv *conv, const float *input,
+                     const float *weights, const float *bias, const float *residual, float *output,
+                     void *scratch);
+
+/// Zeros around pixels first ..< end of row `y` in one block of one image, and above the first and
+/// below the last row.
+void lk_clear_halo(const lk_blocked_conv *conv, size_t lanes, float *image, size_t y, size_t first,
+                   size_t end);
+#endif

@@ -1,0 +1,309 @@
+#include "blocked.h"
+
+#if defined(LK_TARGET_AVX512)
+#define PIXELS 14
+#elif defined(LK_TARGET_NEON)
+#define PIXELS 12
+#else
+#define PIXELS 6
+#endif
+#define STRIDED_PIXELS 4
+
+#define EACH_SUM                                                                                   \
+  LK_UNROLL for (size_t v = 0; v < vectors; v++) LK_UNROLL for (size_t p = 0; p < pixels; p++)
+
+LK_INLINE void activate_sums(vf sum[2][LK_MAX_TILE_PIXELS], size_t vectors, size_t pixels,
+                             lk_activation activation) {
+  if (activation.kind == LK_ACTIVATION_CLAMP) {
+    const vf low = vf_set(activation.low), high = vf_set(activation.high);
+    EACH_SUM sum[v][p] = vf_min(vf_max(sum[v][p], low), high);
+  } else if (activation.kind == LK_ACTIVATION_LEAKY) {
+    const vf slope = vf_set(activation.slope);
+    EACH_SUM sum[v][p] = vf_select(sum[v][p] < vf_set(0), sum[v][p] * slope, sum[v][p]);
+  }
+}
+
+LK_INLINE void finish_tile(const lk_pixel_tile *tile, vf sum[2][LK_MAX_TILE_PIXELS], size_t vectors,
+                           size_t pixels) {
+  if (tile->residual)
+    EACH_SUM sum[v][p] += vf_load(tile->residual + v * tile->residual_block + p * LK_LANES);
+  activate_sums(sum, vectors, pixels, tile->activation);
+  EACH_SUM vf_store(tile->output + v * tile->output_block + p * LK_LANES, sum[v][p]);
+}
+
+LK_INLINE void start_tile(const lk_pixel_tile *tile, vf sum[2][LK_MAX_TILE_PIXELS], size_t vectors,
+                          size_t pixels) {
+  LK_UNROLL for (size_t v = 0; v < vectors; v++) {
+    const vf bias = tile->bias ? vf_load(tile->bias + v * LK_LANES) : vf_set(0);
+    LK_UNROLL for (size_t p = 0; p < pixels; p++) sum[v][p] = bias;
+  }
+}
+
+LK_INLINE void tile_step(vf sum[2][LK_MAX_TILE_PIXELS], const float *x, const float *weights,
+                         size_t vectors, size_t pixels, size_t stride) {
+  vf weight[2];
+  LK_UNROLL for (size_t v = 0; v < vectors; v++) weight[v] = vf_load(weights + v * LK_LANES);
+  LK_UNROLL for (size_t p = 0; p < pixels; p++) {
+    const vf value = vf_set(x[p * stride]);
+    LK_UNROLL for (size_t v = 0; v < vectors; v++) sum[v][p] = vf_fma(weight[v], value, sum[v][p]);
+  }
+}
+
+LK_INLINE void blocked_tile(const lk_pixel_tile *tile, size_t vectors, size_t pixels,
+                            size_t stride) {
+  vf sum[2][LK_MAX_TILE_PIXELS];
+  start_tile(tile, sum, vectors, pixels);
+  const float *weights = tile->weights, *block = tile->input;
+  for (size_t b = 0; b < tile->blocks; b++, block += tile->block_stride) {
+    const size_t channels = b + 1 < tile->blocks ? LK_LANES : tile->last_channels;
+    for (size_t tap = 0; tap < tile->tap_count; tap++) {
+      const float *x = block + tile->taps[tap];
+      for (size_t c = 0; c < channels; c += LK_STEP_CHANNELS, x += LK_STEP_CHANNELS)
+        LK_UNROLL for (size_t i = 0; i < LK_STEP_CHANNELS; i++, weights += vectors * LK_LANES)
+            tile_step(sum, x + i, weights, vectors, pixels, stride);
+    }
+  }
+  finish_tile(tile, sum, vectors, pixels);
+}
+
+LK_INLINE void plain_tile(const lk_pixel_tile *tile, size_t vectors, size_t pixels, size_t stride) {
+  vf sum[2][LK_MAX_TILE_PIXELS];
+  start_tile(tile, sum, vectors, pixels);
+  const float *weights = tile->weights;
+  for (size_t tap = 0; tap < tile->tap_count; tap++, weights += vectors * LK_LANES)
+    tile_step(sum, tile->input + tile->taps[tap], weights, vectors, pixels, stride);
+  finish_tile(tile, sum, vectors, pixels);
+}
+
+#define TILE(v, p)                                                                                 \
+  static void tile1_##v##x##p(const lk_pixel_tile *t) { blocked_tile(t, v, p, LK_LANES); }         \
+  static void tile2_##v##x##p(const lk_pixel_tile *t) { blocked_tile(t, v, p, 2 * LK_LANES); }     \
+  static void plain1_##v##x##p(const lk_pixel_tile *t) { plain_tile(t, v, p, 1); }                 \
+  static void plain2_##v##x##p(const lk_pixel_tile *t) { plain_tile(t, v, p, 2); }                 \
+  static void plain4_##v##x##p(const lk_pixel_tile *t) { plain_tile(t, v, p, 4); }
+#define STRIDED_TILE(v, p)                                                                         \
+  static void tile0_##v##x##p(const lk_pixel_tile *t) { blocked_tile(t, v, p, t->pixel_stride); }
+#define TILES(p) TILE(1, p) TILE(2, p)
+#if PIXELS == 14
+#define LIST(f, v)                                                                                 \
+  {f##v##x1, f##v##x2, f##v##x3,  f##v##x4,  f##v##x5,  f##v##x6,  f##v##x7,                       \
+   f##v##x8, f##v##x9, f##v##x10, f##v##x11, f##v##x12, f##v##x13, f##v##x14}
+#elif PIXELS == 12
+#define LIST(f, v)                                                                                 \
+  {f##v##x1, f##v##x2, f##v##x3, f##v##x4,  f##v##x5,  f##v##x6,                                   \
+   f##v##x7, f##v##x8, f##v##x9, f##v##x10, f##v##x11, f##v##x12}
+#else
+#define LIST(f, v) {f##v##x1, f##v##x2, f##v##x3, f##v##x4, f##v##x5, f##v##x6}
+#endif
+#define LISTS(f) {LIST(f, 1), LIST(f, 2)}
+
+TILES(1)
+TILES(2)
+TILES(3)
+TILES(4)
+TILES(5)
+TILES(6)
+#if PIXELS > 6
+TILES(7)
+TILES(8)
+TILES(9)
+TILES(10)
+TILES(11)
+TILES(12)
+#endif
+#if PIXELS > 12
+TILES(13)
+TILES(14)
+#endif
+STRIDED_TILE(1, 1)
+STRIDED_TILE(1, 2)
+STRIDED_TILE(1, 3)
+STRIDED_TILE(1, 4)
+STRIDED_TILE(2, 1)
+STRIDED_TILE(2, 2)
+STRIDED_TILE(2, 3)
+STRIDED_TILE(2, 4)
+
+// ------------------------------------------------------------------------------------------------
+// Winograd's transforms
+
+/// Bᵀ d along one axis.
+LK_INLINE void transform_in(size_t n, const vf *d, vf *t) {
+  if (n == 4) {
+    t[0] = d[0] - d[2];
+    t[1] = d[1] + d[2];
+    t[2] = d[2] - d[1];
+    t[3] = d[3] - d[1];
+    return;
+  }
+  const vf half_root = vf_set(0.70710678f), root = vf_set(1.41421356f);
+  const vf a = vf_set(2.5f), two = vf_set(2), half = vf_set(0.5f);
+  const vf even1 = d[4] - two * d[2], odd1 = half_root * d[3] - root * d[1];
+  const vf even3 = d[4] - half * d[2], odd3 = root * d[3] - half_root * d[1];
+  t[0] = (d[0] + d[4]) - a * d[2];
+  t[1] = even1 + odd1;
+  t[2] = even1 - odd1;
+  t[3] = even3 + odd3;
+  t[4] = even3 - odd3;
+  t[5] = (d[1] + d[5]) - a * d[3];
+}
+
+/// Aᵀ m along one axis.
+LK_INLINE void transform_out(size_t n, const vf *m, vf *y) {
+  if (n == 4) {
+    y[0] = m[0] + m[1] + m[2];
+    y[1] = m[1] - m[2] + m[3];
+    return;
+  }
+  const vf s = vf_set(0.70710678f), two = vf_set(2), half = vf_set(0.5f), root = vf_set(1.41421356f);
+  const vf twice = vf_set(2.82842712f), less = vf_set(0.35355339f);
+  const vf u = m[1] + m[2], v = m[1] - m[2], w = m[3] + m[4], z = m[3] - m[4];
+  y[0] = m[0] + (u + w);
+  y[1] = s * v + root * z;
+  y[2] = half * u + two * w;
+  y[3] = m[5] + (less * v + twice * z);
+}
+
+LK_INLINE void winograd_input(size_t n, const float *from, size_t row, float *to,
+                              size_t position_stride) {
+  vf half[6][6];
+  LK_UNROLL for (size_t j = 0; j < n; j++) {
+    vf d[6], t[6];
+    LK_UNROLL for (size_t i = 0; i < n; i++) d[i] = vf_load(from + i * row + j * LK_LANES);
+    transform_in(n, d, t);
+    LK_UNROLL for (size_t i = 0; i < n; i++) half[i][j] = t[i];
+  }
+  LK_UNROLL for (size_t i = 0; i < n; i++) {
+    vf t[6];
+    transform_in(n, half[i], t);
+    LK_UNROLL for (size_t j = 0; j < n; j++) vf_store(to + (i * n + j) * position_stride, t[j]);
+  }
+}
+
+LK_INLINE void winograd_output(size_t n, const float *products, size_t position_stride,
+                               const lk_winograd_target *target) {
+  const size_t m = n - 2;
+  vf half[4][6], y[4][LK_MAX_TILE_PIXELS];
+  LK_UNROLL for (size_t j = 0; j < n; j++) {
+    vf d[6], t[4];
+    LK_UNROLL for (size_t i = 0; i < n; i++) d[i] =
+        vf_load(products + (i * n + j) * position_stride);
+    transform_out(n, d, t);
+    LK_UNROLL for (size_t i = 0; i < m; i++) half[i][j] = t[i];
+  }
+  const vf bias = target->bias ? vf_load(target->bias) : vf_set(0);
+  const bool whole = target->height == m && target->width == m;
+  LK_UNROLL for (size_t i = 0; i < m; i++) {
+    transform_out(n, half[i], y[i]);
+    LK_UNROLL for (size_t j = 0; j < m; j++) y[i][j] += bias;
+  }
+  if (whole) {
+    if (target->residual)
+      LK_UNROLL for (size_t i = 0; i < m; i++) LK_UNROLL for (size_t j = 0; j < m; j++) y[i][j] +=
+          vf_load(target->residual + i * target->residual_row + j * LK_LANES);
+    LK_UNROLL for (size_t i = 0; i < m; i += 2) activate_sums(y + i, 2, m, target->activation);
+    LK_UNROLL for (size_t i = 0; i < m; i++) LK_UNROLL for (size_t j = 0; j < m; j++)
+        vf_store(target->to + i * target->row + j * LK_LANES, y[i][j]);
+    return;
+  }
+  float lines[16 * LK_LANES];
+  LK_UNROLL for (size_t i = 0; i < m; i++) LK_UNROLL for (size_t j = 0; j < m; j++)
+      vf_store(lines + (i * m + j) * LK_LANES, y[i][j]);
+  for (size_t i = 0; i < target->height; i++)
+    for (size_t j = 0; j < target->width; j++) {
+      vf sum[2][LK_MAX_TILE_PIXELS];
+      sum[0][0] = vf_load(lines + (i * m + j) * LK_LANES);
+      if (target->residual)
+        sum[0][0] += vf_load(target->residual + i * target->residual_row + j * LK_LANES);
+      activate_sums(sum, 1, 1, target->activation);
+      vf_store(target->to + i * target->row + j * LK_LANES, sum[0][0]);
+    }
+}
+
+static void winograd_input2(const float *from, size_t row, float *to, size_t position_stride) {
+  winograd_input(4, from, row, to, position_stride);
+}
+
+static void winograd_input4(const float *from, size_t row, float *to, size_t position_stride) {
+  winograd_input(6, from, row, to, position_stride);
+}
+
+static void winograd_output2(const float *products, size_t position_stride,
+                             const lk_winograd_target *target) {
+  winograd_output(4, products, position_stride, target);
+}
+
+static void winograd_output4(const float *products, size_t position_stride,
+                             const lk_winograd_target *target) {
+  winograd_output(6, products, position_stride, target);
+}
+
+// ------------------------------------------------------------------------------------------------
+// Depthwise
+
+LK_INLINE void depthwise_pixels(const lk_depthwise_row *row, size_t first, size_t pixels,
+                                size_t stride) {
+  const size_t vectors = 1;
+  vf sum[2][LK_MAX_TILE_PIXELS];
+  const vf bias = vf_load(row->bias);
+  EACH_SUM sum[v][p] = bias;
+  const float *input = row->input + first * stride, *weights = row->weights;
+  for (size_t tap = 0; tap < row->tap_count; tap++, weights += LK_LANES) {
+    const float *x = input + row->taps[tap];
+    const vf weight = vf_load(weights);
+    EACH_SUM sum[v][p] = vf_fma(weight, vf_load(x + p * stride), sum[v][p]);
+  }
+  if (row->residual) EACH_SUM sum[v][p] += vf_load(row->residual + (first + p) * LK_LANES);
+  activate_sums(sum, 1, pixels, row->activation);
+  EACH_SUM vf_store(row->output + (first + p) * LK_LANES, sum[v][p]);
+}
+
+LK_INLINE void depthwise_in_runs(const lk_depthwise_row *row, size_t stride) {
+  size_t x = 0;
+  for (; x + 8 <= row->width; x += 8) depthwise_pixels(row, x, 8, stride);
+  for (; x + 4 <= row->width; x += 4) depthwise_pixels(row, x, 4, stride);
+  for (; x < row->width; x++) depthwise_pixels(row, x, 1, stride);
+}
+
+static void depthwise_row(const lk_depthwise_row *row) {
+  if (row->pixel_stride == LK_LANES)
+    depthwise_in_runs(row, LK_LANES);
+  else if (row->pixel_stride == 2 * LK_LANES)
+    depthwise_in_runs(row, 2 * LK_LANES);
+  else
+    depthwise_in_runs(row, row->pixel_stride);
+}
+
+// ------------------------------------------------------------------------------------------------
+// Layouts
+
+static void to_block(const float *from, size_t plane, size_t channels, float *to, size_t count) {
+  for (size_t c = 0; c < LK_LANES; c++) {
+    const float *line = from + c * plane;
+    if (c < channels)
+      for (size_t x = 0; x < count; x++) to[x * LK_LANES + c] = line[x];
+    else
+      for (size_t x = 0; x < count; x++) to[x * LK_LANES + c] = 0;
+  }
+}
+
+static void from_block(const float *from, float *to, size_t plane, size_t channels, size_t count) {
+  for (size_t c = 0; c < channels; c++)
+    for (size_t x = 0; x < count; x++) to[c * plane + x] = from[x * LK_LANES + c];
+}
+
+const lk_blocked_kernels LK_NAME(lk_blocked_kernels) = {
+    .lanes = LK_LANES,
+    .pixels = PIXELS,
+    .strided_pixels = STRIDED_PIXELS,
+    .tile = {LISTS(tile1_),
+             LISTS(tile2_),
+             {{tile0_1x1, tile0_1x2, tile0_1x3, tile0_1x4},
+              {tile0_2x1, tile0_2x2, tile0_2x3, tile0_2x4}}},
+    .plain_tile = {LISTS(plain1_), LISTS(plain2_), LISTS(plain4_)},
+    .winograd2 = {winograd_input2, winograd_output2},
+    .winograd4 = {winograd_input4, winograd_output4},
+    .depthwise_row = depthwise_row,
+    .to_block = to_block,
+    .from_block = from_block,
+};

@@ -1,0 +1,69 @@
+#ifndef LK_BLOCKED_H
+#define LK_BLOCKED_H
+#include <stdbool.h>
+#include <stddef.h>
+
+
+/// Where the pixels of a feature map in blocks of b channels lie: [⌈channels/b⌉, batch, height +
+/// 2·halo, width + 2·halo, b], with zeros in the halo and in the missing channels of the last
+/// block. Distances are in floats; b is that of the instruction set.
+typedef struct lk_map {
+  size_t halo;
+  /// Distance between blocks, images and rows.
+  size_t block, image, row;
+} lk_map;
+
+/// Channels in a block: the lanes of a vector.
+size_t lk_block_channels(lk_isa isa);
+
+/// How a convolution of blocked maps runs.
+typedef enum lk_conv_algorithm {
+  LK_CONV_DIRECT,     ///< sums of products of channels and taps; a grouped one per group
+  LK_CONV_FROM_PLAIN, ///< direct, from a plain input [batch, channels, height, width]
+  LK_CONV_DEPTHWISE,  ///< a filter for each channel
+  LK_CONV_WINOGRAD,   ///< by transforms F(m×m, 3×3)
+} lk_conv_algorithm;
+
+/// A convolution (see lk_conv2d) from a map to a map, made by lk_make_blocked_conv.
+typedef struct lk_blocked_conv {
+  lk_conv2d conv;
+  lk_map in, out, residual;
+  lk_isa isa;
+  int threads;
+  lk_conv_algorithm algorithm;
+  /// Tiles and blocks, chosen for speed; results do not depend on them.
+  size_t panel_splits, pixel_splits, winograd_tile, winograd_tiles;
+} lk_blocked_conv;
+
+/// Chooses the algorithm and its blocking for the instruction set that is active now. `conv`, `in`,
+/// `out` and `residual` are filled in; `is_plain` says that the input is plain. False when no
+/// algorithm takes it: a group does not fill whole blocks, or the input's halo is narrower than
+/// the padding.
+bool lk_make_blocked_conv(lk_blocked_conv *conv, bool is_plain, int threads);
+
+/// `direct`, `direct from NCHW`, `depthwise`, `winograd 2×2` or `winograd 4×4`.
+const char *lk_blocked_conv_algorithm(const lk_blocked_conv *conv);
+
+/// Bytes of the packed weight.
+size_t lk_blocked_conv_packed_bytes(const lk_blocked_conv *conv);
+
+/// Packs weight [out_channels, in_channels / groups, kernel_height, kernel_width] and bias
+/// [out_channels] (or NULL). `packed` starts on a 64-byte boundary.
+void lk_blocked_conv_pack(const lk_blocked_conv *conv, const float *weight, const float *bias,
+                          void *packed);
+
+/// Bytes of scratch for lk_blocked_conv_run on a pool of `conv->threads` threads.
+size_t lk_blocked_conv_scratch_bytes(const lk_blocked_conv *conv);
+
+/// Convolves, and fills the output's halo with zeros. `residual` may be NULL, or the output itself
+/// when their maps are equal. Results do not depend on the number of threads.
+void lk_blocked_conv_run(lk_pool *pool, const lk_blocked_conv *conv, const float *input,
+                         const void *packed, const float *residual, float *output, void *scratch);
+
+/// Copies a plain map [batch, channels, height, width] into blocks, or back. The halo and the
+/// missing channels become zeros.
+void lk_f32_to_blocks(lk_pool *pool, lk_isa isa, size_t batch, size_t channels, size_t height,
+                      size_t width, const float *from, const lk_map *map, float *to);
+void lk_f32_from_blocks(lk_pool *pool, lk_isa isa, size_t batch, size_t channels, size_t height,
+                        size_t width, const lk_map *map, const float *from, float *to);
+#endif
