@@ -274,6 +274,25 @@ import Testing
     #expect(summary.text.hasSuffix("1 parameters, 0 buffer elements, 0 multiply-adds\n"))
   }
 
+  @Test func aSessionTellsOfEachStep() throws {
+    let model = try chain { builder, x in
+      let a = try builder.add("test.double", "a", x)
+      return try builder.add("test.blocked_negate", "b", a)
+    }
+    let session = try Session(model: model)
+    let input = try ramp([1, 3, 2, 2])
+    var seen: [Int] = []
+    session.onStep = { seen.append($0) }
+    _ = try session.run([input])
+    let steps = try session.plan(for: [input.spec]).stepSummaries
+    #expect(seen == Array(steps.indices))
+    #expect(steps.map(\.name).filter { $0.count == 1 } == ["a", "b"])
+    #expect(steps.contains { $0.kernel.hasPrefix("NCHWc") })
+    session.onStep = nil
+    _ = try session.run([input])
+    #expect(seen.count == steps.count)
+  }
+
   @Test func denormalsAreZeroWithinARunOnly() throws {
     let model = try chain { builder, x in try builder.add("test.double", "y", x) }
     let session = try Session(model: model)

@@ -19,6 +19,8 @@ public final class Session: @unchecked Sendable {
   public let options: SessionOptions
   /// The threads it runs on.
   public let pool: ThreadPool
+  /// Called with the position of each step of the plan that a run has finished.
+  package var onStep: ((Int) -> Void)?
   private let isBusy = Atomic(false)
   private var executions: [Execution] = []
 
@@ -84,7 +86,7 @@ public final class Session: @unchecked Sendable {
   {
     try exclusively {
       let execution = try execution(for: inputs)
-      try flushingDenormals { try execution.run(inputs) }
+      try flushingDenormals { try execution.run(inputs, onStep: onStep) }
       return try body(execution.results)
     }
   }
@@ -254,7 +256,7 @@ private final class Execution {
     return UnsafeRawPointer(copy.baseAddress)
   }
 
-  func run(_ inputs: [TensorView]) throws {
+  func run(_ inputs: [TensorView], onStep: ((Int) -> Void)?) throws {
     for (input, step, position) in inputReaders {
       let old = calls[step].inputs[position]
       calls[step].inputs[position] = TensorView(old.shape, old.type, try bind(input, inputs))
@@ -281,6 +283,7 @@ private final class Execution {
       } catch let error as LaminaError {
         throw error.at(plan.steps[index].path)
       }
+      onStep?(index)
     }
   }
 }
