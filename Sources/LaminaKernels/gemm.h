@@ -82,8 +82,6 @@ typedef struct lk_gemm_kernels {
   void (*dot_rows)(const float *a, size_t lda, size_t rows, size_t k, const float *x, float scale,
                    float beta, const float *bias, lk_activation activation, float *to,
                    size_t ld_to);
-  /// Multiplies and adds `count` times in registers; returns the floating-point operations done.
-  double (*probe)(size_t count);
 } lk_gemm_kernels;
 
 /// The kernels of an instruction set that is available.

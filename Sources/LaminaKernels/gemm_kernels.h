@@ -311,20 +311,6 @@ static void dot_rows(const float *a, size_t lda, size_t rows, size_t k, const fl
   }
 }
 
-static double probe(size_t count) {
-  vf sum[ROWS][2];
-  volatile float start = 1e-3f, factor = 0.999f;
-  const vf x = vf_set(start), y = vf_set(factor);
-  const int rows = ROWS, vectors = 2;
-  EACH_SUM sum[r][v] = x;
-  for (size_t i = 0; i < count; i++) EACH_SUM sum[r][v] = vf_fma(sum[r][v], y, x);
-  vf total = vf_set(0);
-  EACH_SUM total += sum[r][v];
-  volatile float keep = vf_sum(total);
-  (void)keep;
-  return 2.0 * (double)count * ROWS * 2 * LK_LANES;
-}
-
 const lk_gemm_kernels LK_NAME(lk_f32_gemm_kernels) = {
     .rows = ROWS,
     .lanes = LK_LANES,
@@ -356,5 +342,4 @@ const lk_gemm_kernels LK_NAME(lk_f32_gemm_kernels) = {
     .pack_columns = pack_columns,
     .pack_run = pack_run,
     .dot_rows = dot_rows,
-    .probe = probe,
 };

@@ -25,8 +25,4 @@ import Testing
     lk_set_thread_isa(99)
     #expect(lk_active_isa() == usual)
   }
-
-  @Test func everyAvailableInstructionSetMultiplies() {
-    for isa in availableISAs { #expect(lk_probe_fma_peak(isa) > 0) }
-  }
 }

@@ -12,7 +12,33 @@ public enum Processor {
 
   /// Multiplications and additions that one core can do in registers, in 10⁹ a second. Measures for some
   /// milliseconds.
-  public static var peakGFLOPS: Double { lk_probe_fma_peak(lk_active_isa()) }
+  public static var peakGFLOPS: Double { multiplyAddGFLOPS() }
+
+  /// Multiply-adds in registers on the threads of `pool`, or on one, in 10⁹ operations a second.
+  package static func multiplyAddGFLOPS(_ pool: ThreadPool? = nil) -> Double {
+    lk_probe_fma_gflops(pool?.handle, lk_active_isa())
+  }
+
+  /// The same with as many additions beside them as the processor finds room for.
+  package static func mixedGFLOPS(_ pool: ThreadPool? = nil) -> Double {
+    lk_probe_fma_add_gflops(pool?.handle, lk_active_isa())
+  }
+
+  /// 10⁹ bytes a second that the threads of `pool`, or one, read in all, each from `bytes` of its own.
+  package static func readRate(_ pool: ThreadPool? = nil, bytes: Int) -> Double {
+    lk_probe_read_gbps(pool?.handle, lk_active_isa(), bytes)
+  }
+
+  /// Seconds of a parallel loop with nothing to do; with `together` every thread waits for all others.
+  package static func loopSeconds(_ pool: ThreadPool, together: Bool) -> Double {
+    lk_probe_loop_seconds(pool.handle, together)
+  }
+
+  /// Bytes of the data cache of level 1, 2 or 3; nil when the system does not tell.
+  package static func cacheBytes(level: Int) -> Int? {
+    let bytes = lk_cache_bytes(Int32(level))
+    return bytes > 0 ? bytes : nil
+  }
 
   private static func name(_ isa: lk_isa) -> String { String(cString: lk_isa_name(isa)) }
 }
