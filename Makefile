@@ -77,8 +77,9 @@ demo: packages-python ## classify a photo of a cat from the command line, C and 
 	@$(MAKE) --no-print-directory install PREFIX=$(CURDIR)/$(STAGE) DESTDIR=
 	$(PYTHON) examples/python/demo.py --prefix $(STAGE)
 
-bench: build ## time ResNet-50 and EfficientNet-Lite0 on one thread and on all
-	@for model in resnet50 efficientnet_lite0; do \
+BENCH ?= lenet5|alexnet|vgg16|googlenet|inception_v3|resnet(18|34|50)|seresnet50|xception|efficientnet_lite0
+bench: build ## time the catalogue's networks that match BENCH, on one thread and on all
+	@for model in $$($(PROGRAM) models | awk '{ print $$1 }' | grep -Ex '$(BENCH)'); do \
 	  $(PROGRAM) bench $$model --threads 1 && $(PROGRAM) bench $$model || exit 1; \
 	done
 

@@ -10,7 +10,11 @@ import Lamina
 
 @main
 enum Program {
+  /// When the program began.
+  static let start = ContinuousClock.now
+
   static func main() {
+    _ = start
     Terminal.prepare()
     Interruption.watch()
     exit(run(Array(CommandLine.arguments.dropFirst())).rawValue)

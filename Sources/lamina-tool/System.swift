@@ -29,11 +29,21 @@ enum System {
     return String(decoding: buffer[..<count], as: UTF8.self)
   }
 
+  /// What the kernel says about this process under `name`.
+  private static func status(_ name: String) -> Substring? {
+    let lines = text(of: "/proc/self/status").split(separator: "\n")
+    return lines.first { $0.hasPrefix("\(name):") }?.dropFirst(name.count + 1)
+  }
+
+  /// Most bytes of memory that this process had at once.
+  static var peakMemory: Int? {
+    let words = status("VmHWM")?.split(whereSeparator: \.isWhitespace)
+    return words?.first.flatMap { Int($0) }.map { $0 << 10 }
+  }
+
   /// Processors in the affinity mask of this process.
   static var affinity: Int? {
-    let lines = text(of: "/proc/self/status").split(separator: "\n")
-    let mask = lines.first { $0.hasPrefix("Cpus_allowed:") }?.dropFirst("Cpus_allowed:".count)
-    return mask?.reduce(0) { $0 + ($1.hexDigitValue ?? 0).nonzeroBitCount }
+    status("Cpus_allowed")?.reduce(0) { $0 + ($1.hexDigitValue ?? 0).nonzeroBitCount }
   }
 
   /// Processors' worth of time that the cgroup of this process may use.

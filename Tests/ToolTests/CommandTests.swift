@@ -128,6 +128,31 @@ private func expectedLines() throws -> [String] {
   let minimum = try #require(result["minimum_ms"] as? Double)
   #expect(minimum > 0 && minimum <= median)
   #expect((result["peak_gflops"] as? Double ?? 0) > 0)
+  #expect((result["share_of_peak"] as? Double ?? 0) > 0)
+  #expect((result["first_result_ms"] as? Double ?? 0) > minimum)
+  #expect((result["peak_memory_bytes"] as? Int ?? 0) > 1 << 20)
+  #expect(result["layers"] == nil)
+}
+
+@Test func benchListsTheTimeOfEachLayer() throws {
+  let folder = try sampleFolder()
+  let words = ["bench", "m.safetensors", "--threads=1", "--runs=5", "--layers"]
+  let result = try object(try Tool.run(words + ["--json"], in: folder.url))
+  let layers = try #require(result["layers"] as? [[String: Any]])
+  let named = layers.filter { $0["kind"] != nil }
+  #expect(named.map { $0["name"] as? String } == ["conv", "pool", "fc"])
+  #expect(
+    named.map { $0["kind"] as? String } == [
+      "lamina.conv2d", "lamina.global_average_pool", "lamina.dense",
+    ])
+  #expect(named[0]["output"] as? [Int] == [1, 4, 6, 6])
+  #expect(named[0]["macs"] as? Int == 4 * 36 * 27)
+  for layer in layers { #expect((layer["median_ms"] as? Double ?? 0) > 0) }
+  #expect((named[0]["gflops"] as? Double ?? 0) > 0)
+  let text = try Tool.run(words, in: folder.url)
+  #expect(text.status == 0)
+  #expect(text.output.contains("\nlayer "))
+  #expect(text.output.contains("\nconv "))
 }
 
 @Test func doctorTellsVersionsAndThreads() throws {
@@ -137,8 +162,33 @@ private func expectedLines() throws -> [String] {
   for key in ["processor", "instruction_sets", "in_use", "libjpeg", "libpng", "zlib"] {
     #expect((findings[key] as? String)?.isEmpty == false)
   }
+  #expect(findings["probe"] == nil)
   let scalar = try Tool.shell("lamina doctor --json", environment: ["LAMINA_ISA": "scalar"])
   #expect(try object(scalar)["in_use"] as? String == "scalar")
+}
+
+@Test func doctorMeasuresTheProcessor() throws {
+  let findings = try object(try Tool.run("doctor", "--probe", "--json"))
+  let probe = try #require(findings["probe"] as? [String: Any])
+  let threads = Array(Set([1, ThreadPool.defaultThreadCount])).sorted()
+  func rows(_ key: String) throws -> [[String: Any]] {
+    try #require(probe[key] as? [[String: Any]])
+  }
+  #expect(try rows("arithmetic").map { $0["threads"] as? Int } == threads)
+  for row in try rows("arithmetic") {
+    for key in ["fma_gflops", "fma_add_gflops"] { #expect((row[key] as? Double ?? 0) > 0) }
+  }
+  #expect(try rows("read").last?["level"] as? String == "memory")
+  for row in try rows("read") { #expect((row["gb_per_s"] as? Double ?? 0) > 0) }
+  let loop = try #require(probe["empty_loop"] as? [String: Any])
+  #expect(loop["threads"] as? Int == ThreadPool.defaultThreadCount)
+  #expect((loop["microseconds"] as? Double ?? 0) > 0)
+  #expect(try rows("convolutions").count == 4)
+  for row in try rows("convolutions") { #expect((row["share_of_peak"] as? Double ?? 0) > 0) }
+  let text = try Tool.run("doctor", "--probe")
+  #expect(text.status == 0)
+  #expect(text.output.contains("\nmultiply-add, 1 thread  "))
+  #expect(text.output.contains("\nconvolution 1×1, 256 → 1024 → 256 on 14×14  "))
 }
 
 @Test func importGivesAModelItsWeightsLabelsAndPreprocessing() throws {

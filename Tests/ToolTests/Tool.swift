@@ -20,6 +20,10 @@ enum Tool {
 
   /// Runs `lamina` with the given words.
   static func run(_ words: String..., in directory: URL? = nil) throws -> Outcome {
+    try run(words, in: directory)
+  }
+
+  static func run(_ words: [String], in directory: URL? = nil) throws -> Outcome {
     try run(path, words, in: directory)
   }
 

@@ -6,13 +6,16 @@ extension Command {
   private static let runs = Option(
     name: "runs", value: .integer(1...1_000_000),
     help: "runs to time; default: as many as fit in 3 s")
+  private static let perLayer = Option(
+    name: "layers", help: "print a line for each layer too")
 
   static let bench = Command(
     name: "bench", summary: "time a model and compare it with what the processor can do",
-    operands: "MODEL", operandCount: 1...1, options: [batch, .threads, runs, .json],
+    operands: "MODEL", operandCount: 1...1, options: [batch, .threads, runs, perLayer, .json],
     example: """
-      $ lamina bench resnet50 --threads 1
-      MODEL is a file, or a name of the catalogue ('lamina models').
+      $ lamina bench resnet50 --threads 1 --layers
+      MODEL is a file, or a name of the catalogue ('lamina models'). Operations are those of direct
+      convolution, so that faster algorithms can be above the peak.
       """
   ) { arguments in
     let model = try ModelArgument.load(arguments.operands[0])
@@ -21,79 +24,168 @@ extension Command {
     options.threads = arguments.integer(.threads)
     let session = try Session(model: model, options: options)
     let inputs = try specs.map(Tensor.noise)
-    let times = try withExtendedLifetime(inputs) {
-      try measure(session, inputs.map(\.view), runs: arguments.integer(runs))
+    let result = try withExtendedLifetime(inputs) {
+      try Measurement(
+        session, inputs, runs: arguments.integer(runs), withLayers: arguments.has(perLayer))
     }
-    let result = Measurement(
-      name: model.graph.name, specs: specs, threads: session.pool.threadCount, times: times,
-      operations: 2 * Double(try ModelSummary(model, inputs: specs).multiplyAdds),
-      peak: Processor.peakGFLOPS * Double(session.pool.threadCount))
     try Terminal.write(
       arguments.has(.json) ? result.json.text(pretty: true) + "\n" : result.text)
     return .done
   }
-
-  /// Seconds of each run, in ascending order, behind two runs that are not counted.
-  private static func measure(_ session: Session, _ inputs: [TensorView], runs: Int?) throws
-    -> [Double]
-  {
-    let clock = ContinuousClock()
-    func time() throws -> Double {
-      try clock.measure { try session.withOutputs(of: inputs) { _ in } } / .seconds(1)
-    }
-    _ = try time()
-    let estimate = max(try time(), 1e-6)
-    let count = runs ?? min(max(Int(3 / estimate), 5), 1000)
-    return try (0..<count).map { _ in try time() }.sorted()
-  }
 }
 
 private struct Measurement {
+  /// One step of the plan.
+  struct LayerTime {
+    var step: StepSummary
+    /// Kind of the node; nil for conversions between layouts.
+    var kind: LayerKind?
+    /// Seconds.
+    var median: Double
+    /// 10⁹ operations a second.
+    var rate: Double { median > 0 ? 2 * Double(step.multiplyAdds) / median / 1e9 : 0 }
+  }
+
   let name: String
   let specs: [TensorSpec]
   let threads: Int
+  /// Seconds from the start of the program to the end of the first run.
+  let firstResult: Double
+  /// Seconds of each run, in ascending order.
   let times: [Double]
+  /// In the order of the plan; nil when not asked for.
+  let layers: [LayerTime]?
   /// Multiplications and additions of one run.
   let operations: Double
+  /// Most bytes that the process had in memory.
+  let peakMemory: Int?
   /// What the threads could do, in GFLOP/s.
   let peak: Double
 
-  private var median: Double {
-    (times[(times.count - 1) / 2] + times[times.count / 2]) / 2
+  /// Times runs behind two that are not counted.
+  init(_ session: Session, _ inputs: [Tensor], runs: Int?, withLayers: Bool) throws {
+    let clock = ContinuousClock()
+    let views = inputs.map(\.view)
+    func time() throws -> Double {
+      try clock.measure { try session.withOutputs(of: views) { _ in } } / .seconds(1)
+    }
+    _ = try time()
+    firstResult = (clock.now - Program.start) / .seconds(1)
+    let estimate = max(try time(), 1e-6)
+    let count = runs ?? min(max(Int(3 / estimate), 5), 1000)
+    times = try (0..<count).map { _ in try time() }.sorted()
+    name = session.model.graph.name
+    specs = inputs.map(\.spec)
+    threads = session.pool.threadCount
+    layers = withLayers ? try Measurement.layerTimes(session, views, runs: count) : nil
+    operations = 2 * Double(try ModelSummary(session.model, inputs: specs).multiplyAdds)
+    peakMemory = System.peakMemory
+    peak = Processor.multiplyAddGFLOPS(session.pool)
   }
-  private var rate: Double { operations / median / 1e9 }
+
+  /// The median time of each step of the plan.
+  private static func layerTimes(_ session: Session, _ views: [TensorView], runs: Int) throws
+    -> [LayerTime]
+  {
+    let steps = try session.plan(for: views.map { TensorSpec($0.shape, $0.type) }).stepSummaries
+    var samples = [[Double]](repeating: [], count: steps.count)
+    let clock = ContinuousClock()
+    var last = clock.now
+    session.onStep = { step in
+      let now = clock.now
+      if samples.indices.contains(step) { samples[step].append((now - last) / .seconds(1)) }
+      last = clock.now
+    }
+    defer { session.onStep = nil }
+    for _ in 0..<runs {
+      last = clock.now
+      try session.withOutputs(of: views) { _ in }
+    }
+    let kinds = Dictionary(
+      session.model.graph.nodes.map { ($0.name, $0.definition.kind) }, uniquingKeysWith: { $1 })
+    return zip(steps, samples).map { step, times in
+      LayerTime(step: step, kind: kinds[step.name], median: times.sorted().median)
+    }
+  }
+
+  private var rate: Double { operations / times.median / 1e9 }
 
   var text: String {
     let inputs = specs.map(\.description).joined(separator: "; ")
     let unit = threads == 1 ? "thread" : "threads"
+    let memory = peakMemory.map { ", \($0 >> 20) MiB of memory at most" } ?? ""
     return """
       \(name), \(inputs), \(threads) \(unit), \(Processor.instructionSet)
-      median \(milliseconds(median)) ms, minimum \(milliseconds(times[0])) ms, \(times.count) runs
-      \(rate.decimal(1)) GFLOP/s, \((100 * rate / peak).decimal(1)) % of the peak of \(peak.decimal(1)) GFLOP/s
+      median \(milliseconds(times.median)) ms, minimum \(milliseconds(times[0])) ms, \(times.count) runs
+      \(rate.decimal(1)) GFLOP/s, \(percent(rate)) % of the peak of \(peak.decimal(1)) GFLOP/s
+      first result \(milliseconds(firstResult)) ms after the start\(memory)
 
-      """
+      """ + (layers.map(table) ?? "")
+  }
+
+  private func table(of layers: [LayerTime]) -> String {
+    let heading = ["layer", "kind", "kernel", "output", "ms", "GFLOP/s", "% of peak"]
+    let rows = layers.map { layer in
+      let counts = layer.step.multiplyAdds > 0
+      return [
+        layer.step.name, layer.kind?.name ?? "", layer.step.kernel,
+        layer.step.output.shape.description, milliseconds(layer.median),
+        counts ? layer.rate.decimal(1) : "", counts ? percent(layer.rate) : "",
+      ]
+    }
+    return Table([heading] + rows, trailing: [4, 5, 6]).text
   }
 
   private func milliseconds(_ seconds: Double) -> String { (seconds * 1000).decimal(3) }
+  private func percent(_ rate: Double) -> String { (100 * rate / peak).decimal(1) }
 
   var json: JSON {
     .object([
       "model": .string(name),
-      "inputs": .array(specs.map { .array($0.shape.dimensions.map { .int(Int64($0)) }) }),
+      "inputs": .array(specs.map { $0.shape.json }),
       "threads": .int(Int64(threads)),
       "instruction_set": .string(Processor.instructionSet),
       "runs": .int(Int64(times.count)),
-      "median_ms": .double(median * 1000),
+      "median_ms": .double(times.median * 1000),
       "minimum_ms": .double(times[0] * 1000),
       "gflops": .double(rate),
       "peak_gflops": .double(peak),
+      "share_of_peak": .double(rate / peak),
+      "first_result_ms": .double(firstResult * 1000),
+      "peak_memory_bytes": peakMemory.map { .int(Int64($0)) },
+      "layers": layers.map { layers in
+        .array(
+          layers.map { layer in
+            .object([
+              "name": .string(layer.step.name),
+              "kind": layer.kind.map { .string($0.name) },
+              "kernel": .string(layer.step.kernel),
+              "output": layer.step.output.shape.json,
+              "macs": .int(Int64(layer.step.multiplyAdds)),
+              "median_ms": .double(layer.median * 1000),
+              "gflops": .double(layer.rate),
+              "share_of_peak": .double(layer.rate / peak),
+            ])
+          })
+      },
     ])
   }
 }
 
+extension [Double] {
+  /// The middle of ascending numbers; 0 when there are none.
+  fileprivate var median: Double {
+    isEmpty ? 0 : (self[(count - 1) / 2] + self[count / 2]) / 2
+  }
+}
+
+extension Shape {
+  fileprivate var json: JSON { .array(dimensions.map { .int(Int64($0)) }) }
+}
+
 extension Tensor {
   /// Numbers in −1 ..< 1, the same in every run; zeros for other types than `float32`.
-  fileprivate static func noise(_ spec: TensorSpec) throws -> Tensor {
+  static func noise(_ spec: TensorSpec) throws -> Tensor {
     let tensor = try Tensor(zeros: spec.shape, spec.type)
     guard spec.type == .float32 else { return tensor }
     var state: UInt32 = 1
