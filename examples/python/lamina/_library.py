@@ -174,13 +174,18 @@ def _declare(library):
 library = _declare(_open())
 
 
+def failure(status, error):
+    """What to raise for a status that is not 0."""
+    return Error(status, error.message.decode(errors="replace"))
+
+
 def call(name, *arguments):
     """Calls a function that returns a status; raises `Error` when it is not 0. The interpreter's lock is
     free meanwhile."""
     error = ErrorStruct()
     status = getattr(library, f"lamina_{name}")(*arguments, byref(error))
     if status:
-        raise Error(status, error.message.decode(errors="replace"))
+        raise failure(status, error)
 
 
 def made(name, *arguments):

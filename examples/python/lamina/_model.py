@@ -1,5 +1,6 @@
 """Models as Python objects: arrays go in and come out without copies."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -75,17 +76,81 @@ def create(architecture, classes=0, seed=0, threads=None):
     return Model(context, handle)
 
 
-class _Session:
-    """A session, the shapes it ran with last, and the outputs that gave."""
+def _address(array):
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    except (TypeError, ValueError):
+        # Read-only or empty; this way takes four times as long.
+        return array.ctypes.data
 
-    def __init__(self, model, outputs):
+
+class _Session:
+    """A session, and the structs of its calls: a run with inputs as before fills in addresses alone."""
+
+    def __init__(self, model, outputs, output_count):
         options = c.SessionOptions()
         if outputs is not None:
             options.outputs = ctypes.cast(c.texts(outputs), POINTER(c_char_p))
             options.output_count = len(outputs)
-        self.handle = _Handle("session", c.made("session_create", model.number, byref(options)))
-        self.specs = None
-        self.results = None
+        self.handle = _Handle("session", c.made("session_create", model._handle.number, byref(options)))
+        self.types = {value.name: value.type for value in model.inputs}
+        self.outputs = (c.Tensor * output_count)()
+        self.targets = list(self.outputs)
+        self.error = c.ErrorStruct()
+        self.names = self.specs = None
+
+    def bind(self, names, arrays):
+        """Describes inputs of these names, types and shapes."""
+        self.names = None
+        self.inputs = (c.Tensor * len(arrays))()
+        self.sources = list(self.inputs)
+        for tensor, name, array in zip(self.sources, names, arrays):
+            if array.dtype not in _CODES or array.ndim > c.MAX_RANK:
+                raise c.Error(c.ARGUMENT, f"input {name}: no tensor can hold {array.dtype} {array.shape}")
+            tensor.name = name.encode()
+            tensor.type = _CODES[array.dtype]
+            if array.dtype == np.uint16 and self.types.get(name) == "uint16":
+                tensor.type = _TYPES.index("uint16") + 1
+            tensor.rank = array.ndim
+            tensor.shape[:array.ndim] = array.shape
+            tensor.byte_count = array.nbytes
+        self.point(self.sources, arrays)
+
+    @staticmethod
+    def point(tensors, arrays):
+        for tensor, array in zip(tensors, arrays):
+            tensor.data = _address(array)
+
+    def expect(self):
+        """The results will be as the outputs' structs say now."""
+        self.results = [(tuple(target.shape[:target.rank]), _DTYPES[target.type - 1])
+                        for target in self.targets]
+        for target in self.targets:
+            target.byte_count = target.needed
+
+    def run(self, names, arrays):
+        specs = [(array.dtype, array.shape) for array in arrays]
+        number = self.handle.number
+        if specs != self.specs or names != self.names:
+            self.bind(names, arrays)
+            ctypes.memset(self.outputs, 0, ctypes.sizeof(self.outputs))
+            c.call("session_output_shapes", number, self.inputs, len(arrays), self.outputs, len(self.targets))
+            self.expect()
+            self.names, self.specs = names, specs
+        else:
+            self.point(self.sources, arrays)
+        while True:
+            results = [np.empty(shape, dtype) for shape, dtype in self.results]
+            self.point(self.targets, results)
+            expected = bytes(self.outputs)
+            status = c.library.lamina_session_run(number, self.inputs, len(arrays), self.outputs, len(results),
+                                                  self.error)
+            if status and status != c.BUFFER:
+                raise c.failure(status, self.error)
+            if not status and bytes(self.outputs) == expected:
+                return results
+            # The shapes depend on the values of the inputs.
+            self.expect()
 
 
 class Model:
@@ -97,7 +162,8 @@ class Model:
 
     def _adopt(self, number):
         self._handle = _Handle("model", number)
-        self._sessions = threading.local()
+        #: Sessions that no thread is using, by the outputs asked for.
+        self._idle = {}
         info = c.ModelInfo()
         c.call("model_get_info", number, byref(info))
         #: Name of the graph.
@@ -172,13 +238,14 @@ class Model:
 
     def explain(self, inputs):
         """The plan for inputs like these: kernels, layouts, memory."""
-        session = self._session(None)
-        tensors, arrays = self._tensors(inputs)
+        names, arrays = self._arrays(inputs)
         needed = c_size_t()
-        arguments = session.handle.number, tensors, len(arrays)
-        c.call("session_explain", *arguments, None, 0, byref(needed))
-        buffer = ctypes.create_string_buffer(needed.value)
-        c.call("session_explain", *arguments, buffer, needed, None)
+        with self._session() as session:
+            session.bind(names, arrays)
+            arguments = session.handle.number, session.inputs, len(arrays)
+            c.call("session_explain", *arguments, None, 0, byref(needed))
+            buffer = ctypes.create_string_buffer(needed.value)
+            c.call("session_explain", *arguments, buffer, needed, None)
         return buffer.value.decode()
 
     def __repr__(self):
@@ -207,74 +274,56 @@ class Model:
 
     # -- Runs
 
-    def _session(self, outputs):
-        """This thread's session for these outputs."""
-        key = None if outputs is None else tuple(outputs)
-        sessions = self._sessions.__dict__.setdefault("by_outputs", {})
-        if key not in sessions:
-            sessions[key] = _Session(self._handle, key)
-        return sessions[key]
+    @contextlib.contextmanager
+    def _session(self, outputs=None):
+        """A session that is nobody else's meanwhile."""
+        idle, session = self._take(outputs)
+        try:
+            yield session
+        finally:
+            idle.append(session)
 
-    def _tensors(self, inputs):
-        """The inputs as tensors, and the arrays that hold their memory."""
+    def _take(self, outputs):
+        key = None if outputs is None else tuple(outputs)
+        idle = self._idle.get(key)
+        if idle is None:
+            idle = self._idle.setdefault(key, [])
+        try:
+            return idle, idle.pop()
+        except IndexError:
+            return idle, _Session(self, key, self._output_count if key is None else len(key))
+
+    def _arrays(self, inputs):
+        """Names of the inputs, and arrays that a tensor can point to."""
         if not isinstance(inputs, dict):
             if len(self.inputs) != 1:
                 names = ", ".join(value.name for value in self.inputs)
                 raise c.Error(c.ARGUMENT, f"expected a dictionary of the inputs {names}")
             inputs = {self.inputs[0].name: inputs}
-        types = {value.name: value.type for value in self.inputs}
-        tensors = (c.Tensor * len(inputs))()
-        arrays = []
-        for tensor, (name, value) in zip(tensors, inputs.items()):
-            # Arrays keep their type, so that a wrong one is an error; lists and numbers have none.
-            dtype = None if hasattr(value, "dtype") else types.get(name)
-            array = np.asarray(value, dtype=dtype)
-            array = np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
-            if array.dtype not in _CODES or array.ndim > c.MAX_RANK:
-                raise c.Error(c.ARGUMENT, f"input {name}: no tensor can hold {array.dtype} {array.shape}")
-            arrays.append(array)
-            tensor.name = name.encode()
-            tensor.type = _CODES[array.dtype]
-            if array.dtype == np.uint16 and types.get(name) == "uint16":
-                tensor.type = _TYPES.index("uint16") + 1
-            tensor.rank = array.ndim
-            tensor.shape[:array.ndim] = array.shape
-            tensor.data = array.ctypes.data
-            tensor.byte_count = array.nbytes
-        return tensors, arrays
+        return list(inputs), [self._array(name, value) for name, value in inputs.items()]
+
+    def _array(self, name, value):
+        if type(value) is np.ndarray:
+            flags = value.flags
+            if flags.c_contiguous and flags.aligned and value.dtype.isnative:
+                return value
+        # Arrays keep their type, so that a wrong one is an error; lists and numbers have none.
+        known = (input.type for input in self.inputs if input.name == name)
+        dtype = None if hasattr(value, "dtype") else next(known, None)
+        array = np.asarray(value, dtype=dtype)
+        return np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
 
     def run(self, inputs, outputs=None):
         """Computes the outputs, or the values of the given names, as a list of arrays.
 
         `inputs` is an array, or a dictionary of arrays by name.
         """
-        session = self._session(outputs)
-        number = session.handle.number
-        tensors, arrays = self._tensors(inputs)
-        count = self._output_count if outputs is None else len(outputs)
-        specs = [(tensor.name, array.dtype, array.shape) for tensor, array in zip(tensors, arrays)]
-        if session.specs != specs:
-            session.results = (c.Tensor * count)()
-            c.call("session_output_shapes", number, tensors, len(arrays), session.results, count)
-            session.specs = specs
-        while True:
-            targets = (c.Tensor * count)()
-            results = []
-            for target, known in zip(targets, session.results):
-                result = np.empty(tuple(known.shape[:known.rank]), _DTYPES[known.type - 1])
-                results.append(result)
-                target.data = result.ctypes.data
-                target.byte_count = result.nbytes
-            try:
-                c.call("session_run", number, tensors, len(arrays), targets, count)
-            except c.Error as error:
-                if error.code != c.BUFFER:
-                    raise
-            if all(target.shape[:target.rank] == list(result.shape)
-                   for target, result in zip(targets, results)):
-                return results
-            # The shapes depend on the values of the inputs.
-            session.results = targets
+        names, arrays = self._arrays(inputs)
+        idle, session = self._take(outputs)
+        try:
+            return session.run(names, arrays)
+        finally:
+            idle.append(session)
 
     def _image(self, picture):
         number = self._context.number
@@ -318,7 +367,7 @@ class Model:
         image = self._image(picture)
         predictions = (c.Prediction * max(top, 0))()
         count = c_size_t()
-        session = self._session(None)
-        c.call("session_predict", session.handle.number, image.number, predictions, len(predictions),
-               byref(count))
+        with self._session() as session:
+            c.call("session_predict", session.handle.number, image.number, predictions, len(predictions),
+                   byref(count))
         return [(found.label.decode(), found.probability) for found in predictions[:count.value]]

@@ -74,6 +74,26 @@ class ModelTests(unittest.TestCase):
         self.assertGreaterEqual(relu.min(), 0)
         np.testing.assert_allclose(output, self.model.run(self.batch)[0], rtol=1e-4, atol=1e-5)
 
+    def test_inputs_may_be_read_only(self):
+        [expected] = self.model.run(self.batch)
+        frozen = self.batch.copy()
+        frozen.flags.writeable = False
+        np.testing.assert_array_equal(self.model.run(frozen)[0], expected)
+
+    def test_results_are_not_written_again(self):
+        [first] = self.model.run(self.batch)
+        copy = first.copy()
+        [second] = self.model.run(-self.batch)
+        np.testing.assert_array_equal(first, copy)
+        self.assertFalse(np.array_equal(first, second))
+
+    def test_errors_leave_the_session_usable(self):
+        [expected] = self.model.run(self.batch)
+        for _ in range(3):
+            with self.assertRaises(lamina.Error):
+                self.model.run(self.batch[:, :, 1:])
+            np.testing.assert_array_equal(self.model.run(self.batch)[0], expected)
+
     def check_error(self, code, text, call):
         with self.assertRaises(lamina.Error) as caught:
             call()
