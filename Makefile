@@ -15,7 +15,7 @@ VERSION := $(shell sed -n 's/^.define LAMINA_VERSION_[A-Z]* //p' include/lamina/
 SERIES := $(basename $(VERSION))
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo bench parity conformance format lint check-headers install uninstall clean
+.PHONY: help build test demo bench bench-peers parity conformance format lint check-headers install uninstall clean
 .PHONY: packages packages-python packages-venv
 
 help:
@@ -83,6 +83,12 @@ bench: build ## time the catalogue's networks that match BENCH, on one thread an
 	  $(PROGRAM) bench $$model --threads 1 && $(PROGRAM) bench $$model || exit 1; \
 	done
 
+PEERS ?= downloads/peers
+bench-peers: build .venv-peers/ready ## compare speed, memory and start with four other engines
+	.venv-peers/bin/python examples/benchmarks/export_networks.py $(PEERS)
+	LAMINA_LIBRARY=$(CURDIR)/$(LIBRARY) PYTHONPATH=examples/python .venv-peers/bin/python \
+	  examples/benchmarks/side_by_side.py --networks $(PEERS) --markdown examples/benchmarks/README.md
+
 conformance: build .venv-conformance/ready ## run ONNX's own backend tests
 	LAMINA_LIBRARY=$(CURDIR)/$(LIBRARY) PYTHONPATH=examples/python \
 	  .venv-conformance/bin/python examples/python/conformance.py
@@ -93,6 +99,7 @@ parity: build .venv-parity/ready ## compare whole networks with PyTorch
 
 .venv-conformance/ready: WITH = numpy onnx==1.23.2
 .venv-parity/ready: WITH = numpy torch torchvision timm
+.venv-peers/ready: WITH = numpy onnx onnxruntime onnxscript openvino ncnn pnnx torch torchvision timm
 .venv-%/ready: | packages-venv
 	python3 -m venv $(@D)
 	$(@D)/bin/python -m pip install --disable-pip-version-check $(WITH)
