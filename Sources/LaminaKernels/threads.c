@@ -187,6 +187,7 @@ static void *worker_main(void *argument) {
   lk_pool *pool = argument;
   uint32_t last_loop = 0;
   inside_loop = true;
+  lk_flush_denormals_begin();
   while (true) {
     wait_for_news(pool, last_loop);
     if (atomic_load(&pool->stop)) return NULL;

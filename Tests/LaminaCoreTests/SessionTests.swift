@@ -273,6 +273,20 @@ import Testing
     #expect(summary.rows.map(\.weights) == [1, 0])
     #expect(summary.text.hasSuffix("1 parameters, 0 buffer elements, 0 multiply-adds\n"))
   }
+
+  @Test func denormalsAreZeroWithinARunOnly() throws {
+    let model = try chain { builder, x in try builder.add("test.double", "y", x) }
+    let session = try Session(model: model)
+    let tiny = try Tensor([1, 3, 1, 1], [Float.leastNonzeroMagnitude, 1e-40, 1])
+    let doubled = { tiny.elements(as: Float.self).map { 2 * $0 } }
+    let before = doubled()
+    #expect(before[0] > 0 && before[1] > 0)
+    #expect(try session.run([tiny])[0].elements(as: Float.self) == [0, 0, 2])
+    #expect(doubled() == before)
+    let wrong = try Tensor(zeros: [2])
+    #expect(throws: LaminaError.self) { try session.run([wrong]) }
+    #expect(doubled() == before)
+  }
 }
 
 @Suite struct LimitTests {

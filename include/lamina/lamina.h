@@ -532,8 +532,9 @@ LAMINA_API lamina_status lamina_session_output_shapes(lamina_session session,
 /// Computes the outputs into the caller's memory. Every input of the model must be given, and any
 /// of the session's outputs may be. Type, rank, shape and `needed` of the outputs are written too,
 /// also together with `LAMINA_ERROR_BUFFER`, after which no data has been written. No output may
-/// overlap an input or another output. Inputs of the same shapes as before allocate nothing. The
-/// caller owns both arrays and all they point to. [one]
+/// overlap an input or another output. Inputs of the same shapes as before allocate nothing.
+/// Denormal numbers count as zero; the caller's floating-point mode stays as it is. The caller owns
+/// both arrays and all they point to. [one]
 LAMINA_API lamina_status lamina_session_run(lamina_session session, const lamina_tensor *inputs,
                                             size_t input_count, lamina_tensor *outputs,
                                             size_t output_count, lamina_error *error);

@@ -16,3 +16,11 @@ public enum Processor {
 
   private static func name(_ isa: lk_isa) -> String { String(cString: lk_isa_name(isa)) }
 }
+
+/// Calls `body` on this thread in the mode in which kernels compute: denormal numbers count as zero, results
+/// are rounded to nearest. The caller's mode comes back behind it.
+func flushingDenormals<R>(_ body: () throws -> R) rethrows -> R {
+  let mode = lk_flush_denormals_begin()
+  defer { lk_flush_denormals_end(mode) }
+  return try body()
+}

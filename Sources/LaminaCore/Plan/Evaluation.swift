@@ -20,6 +20,8 @@ public func evaluate(
     },
     scratch: UnsafeMutableRawBufferPointer(start: scratch.baseAddress, count: scratch.byteCount),
     pool: pool)
-  try withExtendedLifetime((inputs, parameters, results, scratch)) { try layer.forward(call) }
+  try withExtendedLifetime((inputs, parameters, results, scratch)) {
+    try flushingDenormals { try layer.forward(call) }
+  }
   return results
 }

@@ -10,7 +10,8 @@ import Synchronization
 
 /// A model ready to run, with the memory for it. One caller at a time; make one session for each thread.
 ///
-/// The first run with new shapes makes a plan; runs with shapes seen before allocate nothing.
+/// The first run with new shapes makes a plan; runs with shapes seen before allocate nothing. Within a run
+/// denormal numbers count as zero; the caller's floating-point mode is as before behind it.
 public final class Session: @unchecked Sendable {
   /// The model.
   public let model: Model
@@ -83,7 +84,7 @@ public final class Session: @unchecked Sendable {
   {
     try exclusively {
       let execution = try execution(for: inputs)
-      try execution.run(inputs)
+      try flushingDenormals { try execution.run(inputs) }
       return try body(execution.results)
     }
   }

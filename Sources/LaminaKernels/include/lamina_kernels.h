@@ -11,6 +11,7 @@ extern "C" {
 #endif
 
 #include "lk_cpu.h"
+#include "lk_denormals.h"
 #include "lk_elementwise.h"
 #include "lk_normalization.h"
 #include "lk_pooling.h"
