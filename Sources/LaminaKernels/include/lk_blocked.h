@@ -3,6 +3,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "lk_conv.h"
+
 /// Where the pixels of a feature map lie. In blocks of channels it is [⌈C/channels⌉, batch, height
 /// + 2·halo, width + 2·halo, channels], with zeros in the halo and in the missing channels of the
 /// last block; a plain one, [batch, C, height, width], has blocks of one channel.
