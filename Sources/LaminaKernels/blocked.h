@@ -9,6 +9,7 @@ enum {
   /// Channels of a block that are summed up in one step: the last block's are rounded up to these.
   LK_STEP_CHANNELS = 4,
   LK_MAX_BLOCK = 16,
+  LK_AHEAD = 2048,
 };
 
 /// A tile of some pixels in a row times one or two blocks of output channels.
@@ -22,6 +23,8 @@ typedef struct lk_pixel_tile {
   /// Distance of neighbouring pixels in the input, where it is neither 1 nor 2 blocks.
   size_t pixel_stride;
   const float *weights, *bias;
+  /// How far ahead weights are fetched, in floats: a tile that reads them from afar does not wait.
+  size_t ahead;
   /// NULL, or with the distance of the blocks of output channels.
   const float *residual;
   size_t residual_block;

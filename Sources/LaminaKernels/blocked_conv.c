@@ -110,16 +110,23 @@ static bool is_dense(const lk_conv2d *c, size_t height, size_t width) {
          c->dilation_width == 1;
 }
 
+/// Splits the work by panels where each thread then reads only its share of many weights, else by
+/// pixels.
 static void split_direct(lk_blocked_conv *b) {
   const plan p = make_plan(b);
   const lk_conv2d *conv = &b->conv;
   const size_t threads = (size_t)b->threads;
+  const size_t skipped = taps_of(conv) == 1 ? conv->stride_height * conv->stride_width : 1;
   const size_t bytes =
-      conv->batch * conv->in_channels * conv->in_height * conv->in_width * sizeof(float);
+      conv->batch * conv->in_channels * conv->in_height * conv->in_width * sizeof(float) / skipped;
+  const size_t weight_bytes = p.steps * conv->out_channels * sizeof(float);
   const size_t wanted = threads > 1 ? ITEMS_PER_THREAD * threads : 1;
   b->pixel_splits = b->panel_splits = 1;
-  if (bytes <= CHUNK_BYTES * 3 / 2 && p.panels >= wanted) {
+  if (threads > 1 && p.panels >= wanted &&
+      (bytes <= CHUNK_BYTES * 3 / 2 || weight_bytes >= 2 * bytes)) {
     b->panel_splits = p.panels;
+    if (p.panels % threads != 0 && p.panels < 16 * threads)
+      b->pixel_splits = lk_least(threads, p.tiles);
     return;
   }
   b->pixel_splits = lk_least(lk_most(lk_ceil_div(bytes, CHUNK_BYTES), wanted),
@@ -310,6 +317,7 @@ static void run_panel(const run *run, size_t panel, size_t first_tile, size_t en
     } else {
       tile->input = input + place(&b->in, lanes, image, y * conv->stride_height - conv->pad_top,
                                   x * conv->stride_width - conv->pad_left);
+      tile->ahead = t == first_tile ? LK_AHEAD : 0;
       run->kernels->tile[p->stride_kind][vectors - 1][end - x - 1](tile);
     }
     if (b->out.halo > 0)
@@ -342,7 +350,7 @@ static void direct_worker(void *context, size_t index) {
   lk_pixel_tile tile = make_tile(run);
   size_t item;
   while ((item = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < items) {
-    const size_t pixels = item / b->panel_splits, panels = item % b->panel_splits;
+    const size_t panels = item / b->pixel_splits, pixels = item % b->pixel_splits;
     const size_t first = lk_share(p->tiles, b->pixel_splits, pixels);
     const size_t end = lk_share(p->tiles, b->pixel_splits, pixels + 1);
     const size_t end_panel = lk_share(p->panels, b->panel_splits, panels + 1);

@@ -59,8 +59,11 @@ LK_INLINE void blocked_tile(const lk_pixel_tile *tile, size_t vectors, size_t pi
     for (size_t tap = 0; tap < tile->tap_count; tap++) {
       const float *x = block + tile->taps[tap];
       for (size_t c = 0; c < channels; c += LK_STEP_CHANNELS, x += LK_STEP_CHANNELS)
-        LK_UNROLL for (size_t i = 0; i < LK_STEP_CHANNELS; i++, weights += vectors * LK_LANES)
-            tile_step(sum, x + i, weights, vectors, pixels, stride);
+        LK_UNROLL for (size_t i = 0; i < LK_STEP_CHANNELS; i++, weights += vectors * LK_LANES) {
+          LK_UNROLL for (size_t v = 0; v < vectors; v++)
+              __builtin_prefetch(weights + tile->ahead + v * LK_LANES, 0, 2);
+          tile_step(sum, x + i, weights, vectors, pixels, stride);
+        }
     }
   }
   finish_tile(tile, sum, vectors, pixels);

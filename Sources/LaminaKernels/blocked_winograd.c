@@ -202,6 +202,7 @@ static void multiply(const run *run, size_t panel, size_t vectors, size_t count,
     for (size_t piece = 0; piece < pieces; piece++) {
       const size_t first = lk_share(count, pieces, piece);
       const size_t end = lk_share(count, pieces, piece + 1);
+      tile.ahead = piece == 0 ? LK_AHEAD : 0;
       tile.input = inputs + position * p->input_position + first * lanes;
       tile.output = products + position * p->product_position + first * lanes;
       p->kernels->tile[0][vectors - 1][end - first - 1](&tile);
