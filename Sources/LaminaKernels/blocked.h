@@ -8,6 +8,8 @@ enum {
   LK_MAX_TILE_PIXELS = 14,
   /// Channels of a block that are summed up in one step: the last block's are rounded up to these.
   LK_STEP_CHANNELS = 4,
+  LK_MAX_BLOCK = 16,
+  LK_AHEAD = 2048,
 };
 
 /// A tile of some pixels in a row times one or two blocks of output channels.
@@ -21,6 +23,8 @@ typedef struct lk_pixel_tile {
   /// Distance of neighbouring pixels in the input, where it is neither 1 nor 2 blocks.
   size_t pixel_stride;
   const float *weights, *bias;
+  /// How far ahead weights are fetched, in floats: a tile that reads them from afar does not wait.
+  size_t ahead;
   /// NULL, or with the distance of the blocks of output channels.
   const float *residual;
   size_t residual_block;
@@ -70,9 +74,11 @@ typedef struct lk_blocked_kernels {
   lk_pixel_tile_kernel plain_tile[3][2][LK_MAX_TILE_PIXELS];
   lk_winograd_kernels winograd2, winograd4;
   void (*depthwise_row)(const lk_depthwise_row *row);
-  /// `count` pixels of a block from `channels` plain rows at distance `plane`, and back.
-  void (*to_block)(const float *from, size_t plane, size_t channels, float *to, size_t count);
-  void (*from_block)(const float *from, float *to, size_t plane, size_t channels, size_t count);
+  /// y = activation(factors · x + residual) for `count` pixels of a block; `residual` may be NULL.
+  void (*scale)(const float *x, const float *factors, const float *residual,
+                lk_activation activation, float *y, size_t count);
+  /// Sums of `rows` rows of `width` pixels.
+  void (*sum)(const float *x, size_t row, size_t rows, size_t width, float *sums);
 } lk_blocked_kernels;
 
 extern const lk_blocked_kernels lk_blocked_kernels_scalar, lk_blocked_kernels_neon,

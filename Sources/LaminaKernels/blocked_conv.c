@@ -65,9 +65,7 @@ static plan make_plan(const lk_blocked_conv *b) {
     p.row_pixels *= p.rows;
     p.rows = 1;
   }
-  p.stride_kind = conv->stride_width == 1   ? 0
-                  : conv->stride_width == 2 ? 1
-                                            : 2;
+  p.stride_kind = conv->stride_width == 1 ? 0 : conv->stride_width == 2 ? 1 : 2;
   p.most = is_plain || p.stride_kind < 2 ? kernels->pixels : kernels->strided_pixels;
   p.row_tiles = lk_ceil_div(p.row_pixels, p.most);
   p.tiles = p.rows * p.row_tiles;
@@ -112,16 +110,23 @@ static bool is_dense(const lk_conv2d *c, size_t height, size_t width) {
          c->dilation_width == 1;
 }
 
+/// Splits the work by panels where each thread then reads only its share of many weights, else by
+/// pixels.
 static void split_direct(lk_blocked_conv *b) {
   const plan p = make_plan(b);
   const lk_conv2d *conv = &b->conv;
   const size_t threads = (size_t)b->threads;
+  const size_t skipped = taps_of(conv) == 1 ? conv->stride_height * conv->stride_width : 1;
   const size_t bytes =
-      conv->batch * conv->in_channels * conv->in_height * conv->in_width * sizeof(float);
+      conv->batch * conv->in_channels * conv->in_height * conv->in_width * sizeof(float) / skipped;
+  const size_t weight_bytes = p.steps * conv->out_channels * sizeof(float);
   const size_t wanted = threads > 1 ? ITEMS_PER_THREAD * threads : 1;
   b->pixel_splits = b->panel_splits = 1;
-  if (bytes <= CHUNK_BYTES * 3 / 2 && p.panels >= wanted) {
+  if (threads > 1 && p.panels >= wanted &&
+      (bytes <= CHUNK_BYTES * 3 / 2 || weight_bytes >= 2 * bytes)) {
     b->panel_splits = p.panels;
+    if (p.panels % threads != 0 && p.panels < 16 * threads)
+      b->pixel_splits = lk_least(threads, p.tiles);
     return;
   }
   b->pixel_splits = lk_least(lk_most(lk_ceil_div(bytes, CHUNK_BYTES), wanted),
@@ -312,6 +317,7 @@ static void run_panel(const run *run, size_t panel, size_t first_tile, size_t en
     } else {
       tile->input = input + place(&b->in, lanes, image, y * conv->stride_height - conv->pad_top,
                                   x * conv->stride_width - conv->pad_left);
+      tile->ahead = t == first_tile ? LK_AHEAD : 0;
       run->kernels->tile[p->stride_kind][vectors - 1][end - x - 1](tile);
     }
     if (b->out.halo > 0)
@@ -344,7 +350,7 @@ static void direct_worker(void *context, size_t index) {
   lk_pixel_tile tile = make_tile(run);
   size_t item;
   while ((item = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < items) {
-    const size_t pixels = item / b->panel_splits, panels = item % b->panel_splits;
+    const size_t panels = item / b->pixel_splits, pixels = item % b->pixel_splits;
     const size_t first = lk_share(p->tiles, b->pixel_splits, pixels);
     const size_t end = lk_share(p->tiles, b->pixel_splits, pixels + 1);
     const size_t end_panel = lk_share(p->panels, b->panel_splits, panels + 1);
@@ -401,9 +407,9 @@ static void depthwise_task(void *context, size_t item) {
                           .activation = conv->activation};
   float *output = run->output + block * b->out.block;
   for (size_t y = 0; y < conv->out_height; y++) {
-    row.input = run->input + block * b->in.block +
-                place(&b->in, lanes, image, y * conv->stride_height - conv->pad_top,
-                      0 - conv->pad_left);
+    row.input =
+        run->input + block * b->in.block +
+        place(&b->in, lanes, image, y * conv->stride_height - conv->pad_top, 0 - conv->pad_left);
     row.output = output + place(&b->out, lanes, image, y, 0);
     if (run->residual)
       row.residual =
@@ -441,10 +447,10 @@ static void make_taps(const lk_blocked_conv *b, size_t lanes, size_t line, ptrdi
   for (size_t c = 0; c < (is_plain ? conv->in_channels : 1); c++)
     for (size_t u = 0; u < conv->kernel_height; u++)
       for (size_t v = 0; v < conv->kernel_width; v++)
-        *taps++ = (ptrdiff_t)(is_plain ? (c * conv->kernel_height + u) * line +
-                                             v * conv->dilation_width
-                                       : u * conv->dilation_height * b->in.row +
-                                             v * conv->dilation_width * lanes);
+        *taps++ =
+            (ptrdiff_t)(is_plain ? (c * conv->kernel_height + u) * line + v * conv->dilation_width
+                                 : u * conv->dilation_height * b->in.row +
+                                       v * conv->dilation_width * lanes);
 }
 
 void lk_blocked_conv_run(lk_pool *pool, const lk_blocked_conv *b, const float *input,
@@ -481,56 +487,4 @@ void lk_blocked_conv_run(lk_pool *pool, const lk_blocked_conv *b, const float *i
     lk_parallel_for(pool, lk_least(threads, b->pixel_splits * b->panel_splits), direct_worker,
                     &run);
   }
-}
-
-// ------------------------------------------------------------------------------------------------
-// Layouts
-
-typedef struct copy {
-  const lk_blocked_kernels *kernels;
-  size_t batch, channels, height, width;
-  const lk_map *map;
-  const float *from;
-  float *to;
-} copy;
-
-static void to_blocks_task(void *context, size_t item) {
-  const copy *c = context;
-  const size_t lanes = c->kernels->lanes, image = item % c->batch, block = item / c->batch;
-  const size_t plane = c->height * c->width, halo = c->map->halo;
-  const size_t channels = lk_least(lanes, c->channels - block * lanes);
-  const float *from = c->from + (image * c->channels + block * lanes) * plane;
-  float *to = c->to + block * c->map->block + image * c->map->image;
-  if (halo > 0) memset(to, 0, (c->height + 2 * halo) * c->map->row * sizeof *to);
-  for (size_t y = 0; y < c->height; y++)
-    c->kernels->to_block(from + y * c->width, plane, channels,
-                         to + (y + halo) * c->map->row + halo * lanes, c->width);
-}
-
-static void from_blocks_task(void *context, size_t item) {
-  const copy *c = context;
-  const size_t lanes = c->kernels->lanes, image = item % c->batch, block = item / c->batch;
-  const size_t plane = c->height * c->width, halo = c->map->halo;
-  const size_t channels = lk_least(lanes, c->channels - block * lanes);
-  const float *from = c->from + block * c->map->block + image * c->map->image;
-  float *to = c->to + (image * c->channels + block * lanes) * plane;
-  for (size_t y = 0; y < c->height; y++)
-    c->kernels->from_block(from + (y + halo) * c->map->row + halo * lanes, to + y * c->width, plane,
-                           channels, c->width);
-}
-
-static void run_copy(lk_pool *pool, lk_task task, copy *c) {
-  lk_parallel_for(pool, lk_ceil_div(c->channels, c->kernels->lanes) * c->batch, task, c);
-}
-
-void lk_f32_to_blocks(lk_pool *pool, lk_isa isa, size_t batch, size_t channels, size_t height,
-                      size_t width, const float *from, const lk_map *map, float *to) {
-  copy c = {lk_blocked_kernels_for(isa), batch, channels, height, width, map, from, to};
-  run_copy(pool, to_blocks_task, &c);
-}
-
-void lk_f32_from_blocks(lk_pool *pool, lk_isa isa, size_t batch, size_t channels, size_t height,
-                        size_t width, const lk_map *map, const float *from, float *to) {
-  copy c = {lk_blocked_kernels_for(isa), batch, channels, height, width, map, from, to};
-  run_copy(pool, from_blocks_task, &c);
 }

@@ -59,8 +59,11 @@ LK_INLINE void blocked_tile(const lk_pixel_tile *tile, size_t vectors, size_t pi
     for (size_t tap = 0; tap < tile->tap_count; tap++) {
       const float *x = block + tile->taps[tap];
       for (size_t c = 0; c < channels; c += LK_STEP_CHANNELS, x += LK_STEP_CHANNELS)
-        LK_UNROLL for (size_t i = 0; i < LK_STEP_CHANNELS; i++, weights += vectors * LK_LANES)
-            tile_step(sum, x + i, weights, vectors, pixels, stride);
+        LK_UNROLL for (size_t i = 0; i < LK_STEP_CHANNELS; i++, weights += vectors * LK_LANES) {
+          LK_UNROLL for (size_t v = 0; v < vectors; v++)
+              __builtin_prefetch(weights + tile->ahead + v * LK_LANES, 0, 2);
+          tile_step(sum, x + i, weights, vectors, pixels, stride);
+        }
     }
   }
   finish_tile(tile, sum, vectors, pixels);
@@ -86,16 +89,22 @@ LK_INLINE void plain_tile(const lk_pixel_tile *tile, size_t vectors, size_t pixe
 #define TILES(p) TILE(1, p) TILE(2, p)
 #if PIXELS == 14
 #define LIST(f, v)                                                                                 \
-  {f##v##x1, f##v##x2, f##v##x3,  f##v##x4,  f##v##x5,  f##v##x6,  f##v##x7,                       \
-   f##v##x8, f##v##x9, f##v##x10, f##v##x11, f##v##x12, f##v##x13, f##v##x14}
+  {                                                                                                \
+    f##v##x1, f##v##x2, f##v##x3, f##v##x4, f##v##x5, f##v##x6, f##v##x7, f##v##x8, f##v##x9,      \
+        f##v##x10, f##v##x11, f##v##x12, f##v##x13, f##v##x14                                      \
+  }
 #elif PIXELS == 12
 #define LIST(f, v)                                                                                 \
-  {f##v##x1, f##v##x2, f##v##x3, f##v##x4,  f##v##x5,  f##v##x6,                                   \
-   f##v##x7, f##v##x8, f##v##x9, f##v##x10, f##v##x11, f##v##x12}
+  {                                                                                                \
+    f##v##x1, f##v##x2, f##v##x3, f##v##x4, f##v##x5, f##v##x6, f##v##x7, f##v##x8, f##v##x9,      \
+        f##v##x10, f##v##x11, f##v##x12                                                            \
+  }
 #else
-#define LIST(f, v) {f##v##x1, f##v##x2, f##v##x3, f##v##x4, f##v##x5, f##v##x6}
+#define LIST(f, v)                                                                                 \
+  { f##v##x1, f##v##x2, f##v##x3, f##v##x4, f##v##x5, f##v##x6 }
 #endif
-#define LISTS(f) {LIST(f, 1), LIST(f, 2)}
+#define LISTS(f)                                                                                   \
+  { LIST(f, 1), LIST(f, 2) }
 
 TILES(1)
 TILES(2)
@@ -155,7 +164,8 @@ LK_INLINE void transform_out(size_t n, const vf *m, vf *y) {
     y[1] = m[1] - m[2] + m[3];
     return;
   }
-  const vf s = vf_set(0.70710678f), two = vf_set(2), half = vf_set(0.5f), root = vf_set(1.41421356f);
+  const vf s = vf_set(0.70710678f), two = vf_set(2), half = vf_set(0.5f),
+           root = vf_set(1.41421356f);
   const vf twice = vf_set(2.82842712f), less = vf_set(0.35355339f);
   const vf u = m[1] + m[2], v = m[1] - m[2], w = m[3] + m[4], z = m[3] - m[4];
   y[0] = m[0] + (u + w);
@@ -275,21 +285,29 @@ static void depthwise_row(const lk_depthwise_row *row) {
 }
 
 // ------------------------------------------------------------------------------------------------
-// Layouts
+// Whole maps
 
-static void to_block(const float *from, size_t plane, size_t channels, float *to, size_t count) {
-  for (size_t c = 0; c < LK_LANES; c++) {
-    const float *line = from + c * plane;
-    if (c < channels)
-      for (size_t x = 0; x < count; x++) to[x * LK_LANES + c] = line[x];
-    else
-      for (size_t x = 0; x < count; x++) to[x * LK_LANES + c] = 0;
+static void scale(const float *x, const float *factors, const float *residual,
+                  lk_activation activation, float *y, size_t count) {
+  const vf factor = vf_load(factors);
+  for (size_t p = 0; p < count; p++) {
+    vf sum[2][LK_MAX_TILE_PIXELS];
+    sum[0][0] = factor * vf_load(x + p * LK_LANES);
+    if (residual) sum[0][0] += vf_load(residual + p * LK_LANES);
+    activate_sums(sum, 1, 1, activation);
+    vf_store(y + p * LK_LANES, sum[0][0]);
   }
 }
 
-static void from_block(const float *from, float *to, size_t plane, size_t channels, size_t count) {
-  for (size_t c = 0; c < channels; c++)
-    for (size_t x = 0; x < count; x++) to[c * plane + x] = from[x * LK_LANES + c];
+static void sum(const float *x, size_t row, size_t rows, size_t width, float *sums) {
+  vf part[4] = {vf_set(0), vf_set(0), vf_set(0), vf_set(0)};
+  for (size_t y = 0; y < rows; y++, x += row) {
+    size_t p = 0;
+    for (; p + 4 <= width; p += 4)
+      LK_UNROLL for (size_t i = 0; i < 4; i++) part[i] += vf_load(x + (p + i) * LK_LANES);
+    for (; p < width; p++) part[0] += vf_load(x + p * LK_LANES);
+  }
+  vf_store(sums, (part[0] + part[1]) + (part[2] + part[3]));
 }
 
 const lk_blocked_kernels LK_NAME(lk_blocked_kernels) = {
@@ -304,6 +322,6 @@ const lk_blocked_kernels LK_NAME(lk_blocked_kernels) = {
     .winograd2 = {winograd_input2, winograd_output2},
     .winograd4 = {winograd_input4, winograd_output4},
     .depthwise_row = depthwise_row,
-    .to_block = to_block,
-    .from_block = from_block,
+    .scale = scale,
+    .sum = sum,
 };

@@ -1,7 +1,7 @@
-// 3×3 convolution with stride 1 by F(m×m, 3×3) of Winograd 1980 and Lavin and Gray 2016: y = Aᵀ[(G g
-// Gᵀ) ⊙ (Bᵀ d B)]A for tiles d of (m + 2)² inputs that overlap by 2 and tiles y of m² outputs. The
-// sum over input channels makes (m + 2)² matrix products. F(4×4) uses the points 0, ±1/√2, ±√2, ∞,
-// which keep the error near that of direct summation, F(2×2) 0, ±1, ∞.
+// 3×3 convolution with stride 1 by F(m×m, 3×3) of Winograd 1980 and Lavin and Gray 2016: y = Aᵀ[(G
+// g Gᵀ) ⊙ (Bᵀ d B)]A for tiles d of (m + 2)² inputs that overlap by 2 and tiles y of m² outputs.
+// The sum over input channels makes (m + 2)² matrix products. F(4×4) uses the points 0, ±1/√2, ±√2,
+// ∞, which keep the error near that of direct summation, F(2×2) 0, ±1, ∞.
 #include "blocked.h"
 
 #include <math.h>
@@ -53,23 +53,21 @@ double lk_winograd_cost(lk_blocked_conv *b, size_t tile) {
   const double input = tile == 2 ? INPUT_CYCLES_2 : INPUT_CYCLES_4;
   const double output = tile == 2 ? OUTPUT_CYCLES_2 : OUTPUT_CYCLES_4;
   const size_t threads = (size_t)b->threads;
-  const double panel_bytes =
-      (double)(p.positions * p.steps * 2 * p.kernels->lanes) * sizeof(float);
+  const double panel_bytes = (double)(p.positions * p.steps * 2 * p.kernels->lanes) * sizeof(float);
   const double bytes = panel_bytes * (double)p.blocks_out / 2;
   double best = 1e300;
-  for (size_t blocks = lk_ceil_div(p.tiles, MAX_TILES), tries = 0;
-       blocks <= p.tiles && tries < 16; blocks++, tries++) {
+  for (size_t blocks = lk_ceil_div(p.tiles, MAX_TILES), tries = 0; blocks <= p.tiles && tries < 16;
+       blocks++, tries++) {
     const size_t width = lk_ceil_div(p.tiles, blocks);
-    for (size_t splits = 1; splits <= p.panels; splits = splits < p.panels && splits * 2 > p.panels
-                                                             ? p.panels
-                                                             : splits * 2) {
+    for (size_t splits = 1; splits <= p.panels;
+         splits = splits < p.panels && splits * 2 > p.panels ? p.panels : splits * 2) {
       const double panels = (double)lk_ceil_div(p.panels, splits);
       const double sums =
           panels * (double)p.positions * lk_panel_cycles(width, p.kernels->pixels, p.steps);
       // Weights that leave the second-level cache come again for every block.
       const double again = panels * panel_bytes > 600e3 ? panels * panel_bytes / 14 : 0;
-      const double item = (double)(width * p.blocks_in) * input +
-                          (sums > again ? sums : again) + panels * (double)(2 * width) * output;
+      const double item = (double)(width * p.blocks_in) * input + (sums > again ? sums : again) +
+                          panels * (double)(2 * width) * output;
       double cost = item * (double)lk_ceil_div(blocks * splits, threads);
       const double first = lk_weight_cycles(bytes) / (double)threads;
       if (cost < first) cost = first;
@@ -113,8 +111,7 @@ void lk_winograd_pack(const lk_blocked_conv *b, const float *weight, float *pack
         double half[6][3];
         for (size_t u = 0; u < n; u++)
           for (size_t v = 0; v < 3; v++)
-            half[u][v] =
-                is_inside ? G[u][0] * g[v] + G[u][1] * g[3 + v] + G[u][2] * g[6 + v] : 0;
+            half[u][v] = is_inside ? G[u][0] * g[v] + G[u][1] * g[3 + v] + G[u][2] * g[6 + v] : 0;
         for (size_t u = 0; u < n; u++)
           for (size_t v = 0; v < n; v++)
             panel[((u * n + v) * p.steps + i) * width + o] =
@@ -126,8 +123,7 @@ void lk_winograd_pack(const lk_blocked_conv *b, const float *weight, float *pack
 static size_t edge_floats(const plan *p) { return p->positions * p->kernels->lanes; }
 
 static size_t worker_floats(const plan *p) {
-  const size_t floats =
-      p->positions * (p->input_position + p->product_position) + edge_floats(p);
+  const size_t floats = p->positions * (p->input_position + p->product_position) + edge_floats(p);
   return lk_ceil_div(floats, 16) * 16;
 }
 
@@ -173,15 +169,15 @@ static void transform_inputs(const run *run, size_t first, size_t count, float *
     const size_t row = (first + t) / p->columns % p->rows, column = (first + t) % p->columns;
     const ptrdiff_t y = (ptrdiff_t)(row * p->tile) - (ptrdiff_t)conv->pad_top;
     const ptrdiff_t x = (ptrdiff_t)(column * p->tile) - (ptrdiff_t)conv->pad_left;
-    const bool is_inside = y >= -halo && y + n <= (ptrdiff_t)conv->in_height + halo &&
-                           x >= -halo && x + n <= (ptrdiff_t)conv->in_width + halo;
+    const bool is_inside = y >= -halo && y + n <= (ptrdiff_t)conv->in_height + halo && x >= -halo &&
+                           x + n <= (ptrdiff_t)conv->in_width + halo;
     for (size_t block = 0; block < p->blocks_in; block++) {
       const float *from = run->input + block * map->block + image * map->image;
       float *to = inputs + (block * count + t) * lanes;
       if (is_inside) {
-        p->transforms->input(
-            from + (y + halo) * (ptrdiff_t)map->row + (x + halo) * (ptrdiff_t)lanes, map->row, to,
-            p->input_position);
+        p->transforms->input(from + (y + halo) * (ptrdiff_t)map->row +
+                                 (x + halo) * (ptrdiff_t)lanes,
+                             map->row, to, p->input_position);
       } else {
         copy_edge(run, from, y, x, edge);
         p->transforms->input(edge, (size_t)n * lanes, to, p->input_position);
@@ -206,6 +202,7 @@ static void multiply(const run *run, size_t panel, size_t vectors, size_t count,
     for (size_t piece = 0; piece < pieces; piece++) {
       const size_t first = lk_share(count, pieces, piece);
       const size_t end = lk_share(count, pieces, piece + 1);
+      tile.ahead = piece == 0 ? LK_AHEAD : 0;
       tile.input = inputs + position * p->input_position + first * lanes;
       tile.output = products + position * p->product_position + first * lanes;
       p->kernels->tile[0][vectors - 1][end - first - 1](&tile);

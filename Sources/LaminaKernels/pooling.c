@@ -49,7 +49,7 @@ typedef struct pool_call {
   float *y;
   int64_t *indices;
   bool column_major;
-  size_t rows, rows_per_task, channels, halo;
+  size_t rows, rows_per_task, channels, in_halo, out_halo;
 } pool_call;
 
 /// An output row: its plane, and the taps of depth and height that it reads.
@@ -215,8 +215,8 @@ void lk_f32_adaptive_pool(lk_pool *pool, lk_pooling op, const size_t input[3],
 static void blocked_task(void *context, size_t task) {
   const pool_call *call = context;
   const lk_window_axis *h = &call->axes[1], *w = &call->axes[2];
-  const size_t channels = call->channels, halo = call->halo;
-  const size_t in_row = (w->input + 2 * halo) * channels;
+  const size_t channels = call->channels, in_halo = call->in_halo, halo = call->out_halo;
+  const size_t in_row = (w->input + 2 * in_halo) * channels;
   const size_t out_row = (w->output + 2 * halo) * channels;
   const size_t first = task * call->rows_per_task;
   const size_t end = smaller(first + call->rows_per_task, call->rows);
@@ -229,8 +229,8 @@ static void blocked_task(void *context, size_t task) {
     if (at.height + 1 == h->output) memset(y + out_row, 0, halo * out_row * sizeof *y);
     memset(y, 0, halo * channels * sizeof *y);
     memset(y + (halo + w->output) * channels, 0, halo * channels * sizeof *y);
-    const float *x = call->x + at.plane * (h->input + 2 * halo) * in_row + halo * channels;
-    if (taps.end > taps.first) x += (tap_row(h, at.height, taps.first) + halo) * in_row;
+    const float *x = call->x + at.plane * (h->input + 2 * in_halo) * in_row + in_halo * channels;
+    if (taps.end > taps.first) x += (tap_row(h, at.height, taps.first) + in_halo) * in_row;
     const float *divisors = call->divisors;
     call->variant->blocked_row(
         call->op, w, divisors ? divisors + call->axes[0].output + h->output : NULL,
@@ -240,8 +240,8 @@ static void blocked_task(void *context, size_t task) {
 }
 
 void lk_f32_pool_blocked(lk_pool *pool, lk_pooling op, const lk_window_axis axes[3],
-                         const float *divisors, size_t channels, size_t halo, const float *x,
-                         float *y, size_t blocks) {
+                         const float *divisors, size_t channels, size_t in_halo, size_t out_halo,
+                         const float *x, float *y, size_t blocks) {
   pool_call call = {.variant = variant(),
                     .op = op,
                     .axes = axes,
@@ -249,6 +249,7 @@ void lk_f32_pool_blocked(lk_pool *pool, lk_pooling op, const lk_window_axis axes
                     .x = x,
                     .y = y,
                     .channels = channels,
-                    .halo = halo};
+                    .in_halo = in_halo,
+                    .out_halo = out_halo};
   run_rows(pool, blocked_task, &call, blocks);
 }

@@ -86,7 +86,7 @@ private let trivial = axis(1, 1, 1)
       }
       withEveryISA { isa in
         let y = Guarded(count: 2 * (height + 2 * halo) * outRow)
-        lk_f32_pool_blocked(nil, LK_POOL_MAX, axes, nil, channels, halo, x, y.floats, 2)
+        lk_f32_pool_blocked(nil, LK_POOL_MAX, axes, nil, channels, halo, halo, x, y.floats, 2)
         #expect(y.isIntact)
         var want = [Float](repeating: 0, count: y.count)
         for map in 0..<2 {

@@ -74,11 +74,10 @@ final class GuardedMemory: @unchecked Sendable {
   /// The positions of each element in plain and in blocked layout.
   private func offsets(_ shape: Shape, _ layout: TensorLayout) -> [(plain: Int, blocked: Int)] {
     guard case .blocked(let size, let halo) = layout else { return [] }
-    let blocks = (shape[1] + size - 1) / size
     let (height, width) = (shape[2] + 2 * halo, shape[3] + 2 * halo)
     return shape.indices.enumerated().map { plain, index in
       let (n, c, y, x) = (index[0], index[1], index[2] + halo, index[3] + halo)
-      return (plain, (((n * blocks + c / size) * height + y) * width + x) * size + c % size)
+      return (plain, (((c / size * shape[0] + n) * height + y) * width + x) * size + c % size)
     }
   }
 }

@@ -16,14 +16,26 @@ public final class AlignedBuffer: @unchecked Sendable {
   /// - Throws: `limit` when the system has no memory of that size.
   public init(byteCount: Int, alignment: Int = 64) throws {
     var address: UnsafeMutableRawPointer?
-    guard byteCount >= 0, byteCount < Int.max - 64,
+    let alignment = byteCount >= Self.hugePage ? max(alignment, Self.hugePage) : alignment
+    guard byteCount >= 0, byteCount < Int.max - Self.hugePage,
       posix_memalign(&address, alignment, max(byteCount, 64)) == 0, let address
     else { throw LaminaError(.limit, "no memory for \(byteCount) bytes") }
+    #if os(Linux)
+      if byteCount >= Self.hugePage {
+        // Advice: where it is refused, pages are small.
+        _ = madvise(address, byteCount / Self.hugePage * Self.hugePage, Self.wantsHugePages)
+      }
+    #endif
     baseAddress = address
     self.byteCount = byteCount
   }
 
   deinit { free(baseAddress) }
+
+  /// Whole pages of this size, the usual large one, are asked for as such.
+  private static var hugePage: Int { 2 << 20 }
+  /// MADV_HUGEPAGE.
+  private static var wantsHugePages: Int32 { 14 }
 }
 
 /// Shape and element type of a tensor, and its value where that is known before anything runs.

@@ -53,6 +53,10 @@ public protocol Layer: Sendable {
   /// The spatial window it slides over its input; nil for layers that see one position. For receptive fields.
   var window: Window? { get }
 
+  /// The halo, in pixels, in which each input would best come when the outputs are wanted in
+  /// `outputHalos`, should they come in blocks of channels. Default 0.
+  func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int]) -> [Int]
+
   /// Plain NCHW in, plain NCHW out. Writes every element of every output.
   func forward(_ call: ForwardCall) throws
   /// Adds into the non-nil gradients.
@@ -86,6 +90,10 @@ extension Layer {
   public func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int { 0 }
   /// One position.
   public var window: Window? { nil }
+  /// None.
+  public func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])
+    -> [Int]
+  { inputs.map { _ in 0 } }
   /// Throws `unsupported`.
   public func backward(_ call: BackwardCall) throws {
     throw LaminaError(.unsupported, "\(Self.kind) has no backward pass")

@@ -1,9 +1,12 @@
+import LaminaKernels
+
 /// How a feature map lies in memory.
 public enum TensorLayout: Sendable, Hashable {
   /// Row-major in the order of the axes: NCHW.
   case plain
-  /// NCHW in blocks of channels, `[N, ⌈C/channels⌉, H + 2·halo, W + 2·halo, channels]`, with a halo of zeros
-  /// around each map; missing channels of the last block are zeros.
+  /// In blocks of channels, `[⌈C/channels⌉, N, H + 2·halo, W + 2·halo, channels]`, with a halo of zeros
+  /// around each map; missing channels of the last block are zeros. Blocks come before the batch, so that
+  /// channels from a whole block on lie in one piece, and the pixels of a block too.
   case blocked(channels: Int, halo: Int)
 
   /// Bytes of a tensor in this layout.
@@ -17,6 +20,17 @@ public enum TensorLayout: Sendable, Hashable {
       return shape[0] * blocks * (shape[2] + 2 * halo) * (shape[3] + 2 * halo) * channels
         * spec.type.byteCount
     }
+  }
+
+  /// Where the pixels of a feature map [N, C, H, W] lie.
+  package func map(_ shape: Shape) -> lk_map {
+    var map = lk_map(channels: 1, halo: 0, block: 0, image: 0, row: 0)
+    if case .blocked(let channels, let halo) = self { (map.channels, map.halo) = (channels, halo) }
+    map.row = (shape[3] + 2 * map.halo) * map.channels
+    let plane = (shape[2] + 2 * map.halo) * map.row
+    map.image = self == .plain ? shape[1] * plane : plane
+    map.block = self == .plain ? plane : shape[0] * plane
+    return map
   }
 }
 
@@ -40,6 +54,8 @@ public struct PrepareContext: Sendable {
   public var parameters: [TensorSpec]
   /// The layout in which each input would come without a conversion.
   public var inputLayouts: [TensorLayout]
+  /// The halo in which consumers would like each output to come, should it come in blocks of channels.
+  public var outputHalos: [Int]
   /// Threads the plan will run on.
   public var threads: Int
   /// Whether results must be those of direct evaluation, without faster algorithms of lower accuracy.
@@ -48,12 +64,14 @@ public struct PrepareContext: Sendable {
   /// A context.
   public init(
     inputs: [TensorSpec], outputs: [TensorSpec], parameters: [TensorSpec],
-    inputLayouts: [TensorLayout]? = nil, threads: Int = 1, isStrict: Bool = false
+    inputLayouts: [TensorLayout]? = nil, outputHalos: [Int]? = nil, threads: Int = 1,
+    isStrict: Bool = false
   ) {
     self.inputs = inputs
     self.outputs = outputs
     self.parameters = parameters
     self.inputLayouts = inputLayouts ?? inputs.map { _ in .plain }
+    self.outputHalos = outputHalos ?? outputs.map { _ in 0 }
     self.threads = threads
     self.isStrict = isStrict
   }

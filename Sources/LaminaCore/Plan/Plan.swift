@@ -176,6 +176,8 @@ private struct PlanCompiler {
   var buffers: [Buffer] = []
   /// The buffer of each value, by value index.
   var bufferOfValue: [Int?] = []
+  /// The halo that consumers of each value would like, by value index.
+  var halos: [Int] = []
   /// Converted copies, by buffer.
   var conversions: [Int: [TensorLayout: Int]] = [:]
 
@@ -226,6 +228,7 @@ private struct PlanCompiler {
 
   mutating func emitSteps() throws {
     bufferOfValue = [Int?](repeating: nil, count: graph.valueCount)
+    chooseHalos()
     for (index, value) in graph.inputValues.enumerated() {
       bufferOfValue[value.index] = makeBuffer(inference[value], .plain, input: index)
     }
@@ -236,6 +239,18 @@ private struct PlanCompiler {
       guard constant(value) == nil, let buffer = bufferOfValue[value.index] else { continue }
       let plain = convert(buffer, inference[value], to: .plain)
       buffers[plain].isRequested = true
+    }
+  }
+
+  private mutating func chooseHalos() {
+    halos = [Int](repeating: 0, count: graph.valueCount)
+    for node in graph.nodes.reversed() {
+      let wanted = node.layer.inputHalos(
+        for: node.inputs.map { inference[$0] }, outputs: node.outputs.map { inference[$0] },
+        outputHalos: node.outputs.map { halos[$0.index] })
+      for (value, halo) in zip(node.inputs, wanted) {
+        halos[value.index] = max(halos[value.index], halo)
+      }
     }
   }
 
@@ -295,7 +310,8 @@ private struct PlanCompiler {
       prepared = try node.layer.prepare(
         PrepareContext(
           inputs: inputSpecs, outputs: outputSpecs, parameters: parameterSpecs.map(\.spec),
-          inputLayouts: node.inputs.map { layout(of: $0) }, threads: threads,
+          inputLayouts: node.inputs.map { layout(of: $0) },
+          outputHalos: node.outputs.map { halos[$0.index] }, threads: threads,
           isStrict: options.isStrict))
     }
     let inputLayouts = prepared?.inputLayouts ?? node.inputs.map { _ in .plain }

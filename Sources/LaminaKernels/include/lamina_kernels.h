@@ -19,8 +19,8 @@ extern "C" {
 
 #include "lk_gemm.h"
 
-#include "lk_conv.h"
 #include "lk_blocked.h"
+#include "lk_conv.h"
 #include "lk_probe.h"
 
 #ifdef __cplusplus

@@ -3,17 +3,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "lk_conv.h"
 
-/// Where the pixels of a feature map in blocks of b channels lie: [⌈channels/b⌉, batch, height +
-/// 2·halo, width + 2·halo, b], with zeros in the halo and in the missing channels of the last
-/// block. Distances are in floats; b is that of the instruction set.
+/// Where the pixels of a feature map lie. In blocks of channels it is [⌈C/channels⌉, batch, height
+/// + 2·halo, width + 2·halo, channels], with zeros in the halo and in the missing channels of the
+/// last block; a plain one, [batch, C, height, width], has blocks of one channel.
 typedef struct lk_map {
-  size_t halo;
-  /// Distance between blocks, images and rows.
+  /// Channels in a block, and pixels around a map.
+  size_t channels, halo;
+  /// Distances, in floats, between blocks, images and rows.
   size_t block, image, row;
 } lk_map;
 
-/// Channels in a block: the lanes of a vector.
+/// Channels in a block of the maps that lk_blocked_conv takes: the lanes of a vector.
 size_t lk_block_channels(lk_isa isa);
 
 /// How a convolution of blocked maps runs.
@@ -60,10 +62,18 @@ size_t lk_blocked_conv_scratch_bytes(const lk_blocked_conv *conv);
 void lk_blocked_conv_run(lk_pool *pool, const lk_blocked_conv *conv, const float *input,
                          const void *packed, const float *residual, float *output, void *scratch);
 
-/// Copies a plain map [batch, channels, height, width] into blocks, or back. The halo and the
-/// missing channels become zeros.
-void lk_f32_to_blocks(lk_pool *pool, lk_isa isa, size_t batch, size_t channels, size_t height,
-                      size_t width, const float *from, const lk_map *map, float *to);
-void lk_f32_from_blocks(lk_pool *pool, lk_isa isa, size_t batch, size_t channels, size_t height,
-                        size_t width, const lk_map *map, const float *from, float *to);
+/// Copies a map of `channels` channels to another place. Halo and missing channels become zeros.
+void lk_f32_copy_map(lk_pool *pool, size_t batch, size_t channels, size_t height, size_t width,
+                     const lk_map *from_map, const float *from, const lk_map *to_map, float *to);
+
+/// y[n, c, ·, ·] = activation(factors[n, c] · x[n, c, ·, ·] + residual[n, c, ·, ·]) for maps in
+/// blocks of lk_block_channels, all in one layout; factors is plain. `residual` may be NULL, and y
+/// be x or the residual. The activation keeps zero.
+void lk_f32_scale_map(lk_pool *pool, size_t batch, size_t channels, const lk_map *map,
+                      const float *x, const float *factors, const float *residual,
+                      lk_activation activation, float *y);
+
+/// y[n, c] = the mean of x[n, c, ·, ·] for a map in blocks of lk_block_channels.
+void lk_f32_map_means(lk_pool *pool, size_t batch, size_t channels, size_t height, size_t width,
+                      const lk_map *map, const float *x, float *y);
 #endif

@@ -41,9 +41,9 @@ void lk_f32_adaptive_pool(lk_pool *pool, lk_pooling op, const size_t input[3],
                           const size_t output[3], const float *x, float *y, size_t planes);
 
 /// Max or average pooling of maps in blocks of `channels` channels: `blocks` maps of pixels
-/// [height, width, channels] with `halo` pixels of zeros around them, in and out. The depth axis
-/// must be trivial.
+/// [height, width, channels] with `in_halo` pixels of zeros around x's and `out_halo` around y's.
+/// The depth axis must be trivial.
 void lk_f32_pool_blocked(lk_pool *pool, lk_pooling op, const lk_window_axis axes[3],
-                         const float *divisors, size_t channels, size_t halo, const float *x,
-                         float *y, size_t blocks);
+                         const float *divisors, size_t channels, size_t in_halo, size_t out_halo,
+                         const float *x, float *y, size_t blocks);
 #endif

@@ -41,6 +41,10 @@ extension ElementwiseLayer {
     )
   }
 
+  package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])
+    -> [Int]
+  { outputHalos }
+
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     PreparedElementwise(function, context)
   }

@@ -45,8 +45,13 @@ extension BinaryLayer {
     }
   }
 
+  package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])
+    -> [Int]
+  { inputs.map { _ in outputHalos[0] } }
+
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
-    PreparedBinary(Self.operation, keepsZeros: Self.keepsZeros, context)
+    if let scaling = PreparedScaling(Self.operation, context) { return scaling }
+    return PreparedBinary(Self.operation, keepsZeros: Self.keepsZeros, context)
   }
 }
 
@@ -56,8 +61,36 @@ func copy(_ x: TensorView, to y: MutableTensorView) {
   }
 }
 
-/// A kernel on two `float32` tensors: plain, both in one blocked layout, or a blocked map and one number for each
-/// of its channels.
+/// A product of a map in blocks of channels and one number for each of its channels.
+struct PreparedScaling: PreparedLayer {
+  let layout: TensorLayout
+  let shape: Shape
+
+  var inputLayouts: [TensorLayout]? { [layout, .plain] }
+  var outputLayouts: [TensorLayout]? { [layout] }
+  var scratchBytes: Int { 0 }
+
+  /// nil for anything else.
+  init?(_ operation: lk_binary, _ context: PrepareContext) {
+    guard operation == LK_MUL, context.inputs.count == 2, context.outputs[0].type == .float32,
+      case let shape = context.outputs[0].shape, shape == context.inputs[0].shape,
+      case .blocked(let channels, _) = context.inputLayouts[0],
+      channels == lk_block_channels(lk_active_isa()),
+      context.inputs[1].shape.dimensions == [shape[0], shape[1], 1, 1]
+    else { return nil }
+    self.shape = shape
+    layout = context.inputLayouts[0]
+  }
+
+  func run(_ call: ForwardCall) throws {
+    var map = layout.map(shape)
+    lk_f32_scale_map(
+      call.pool.handle, shape[0], shape[1], &map, call.inputs[0].floats, call.inputs[1].floats, nil,
+      lk_activation(), call.outputs[0].floats)
+  }
+}
+
+/// A kernel on two `float32` tensors, plain or both in one blocked layout.
 struct PreparedBinary: PreparedLayer {
   let operation: lk_binary
   let layouts: [TensorLayout]
@@ -78,18 +111,6 @@ struct PreparedBinary: PreparedLayer {
     {
       layouts = [layout, layout]
       shape = Broadcast(all, all, to: all)
-      return
-    }
-    if operation == LK_MUL, output.shape == inputs[0].shape,
-      case .blocked(let channels, _) = context.inputLayouts[0],
-      case let (n, c) = (output.shape[0], output.shape[1]), n * c > 0, c % channels == 0,
-      inputs[1].shape.dimensions == [n, c, 1, 1],
-      case let pixels = context.inputLayouts[0].byteCount(inputs[0]) / (4 * n * c),
-      let maps = try? Shape([n * c / channels, pixels, channels]),
-      let factors = try? Shape([n * c / channels, 1, channels])
-    {
-      layouts = [context.inputLayouts[0], .plain]
-      shape = Broadcast(maps, factors, to: maps)
       return
     }
     layouts = [.plain, .plain]

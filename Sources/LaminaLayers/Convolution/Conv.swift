@@ -43,6 +43,10 @@ package struct Conv: Layer {
 
   package func forward(_ call: ForwardCall) throws { try convolution.forward(call) }
 
+  package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])
+    -> [Int]
+  { convolution.inputHalos(for: inputs) }
+
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     try convolution.prepare(context)
   }

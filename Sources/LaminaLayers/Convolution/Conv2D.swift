@@ -84,6 +84,10 @@ package struct Conv2D: Layer {
     try convolution.forward(call, activation: epilogue)
   }
 
+  package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])
+    -> [Int]
+  { convolution.inputHalos(for: inputs) }
+
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     try convolution.prepare(context, activation: epilogue)
   }

@@ -129,6 +129,42 @@ struct ConvolutionPlan: Sendable {
       + aligned(withUnsafePointer(to: call) { lk_f32_conv2d_scratch_bytes($0, Int32(threads)) })
   }
 
+  /// The halo that the window reads around a map; nil where maps do not come in blocks of channels.
+  var halo: Int? {
+    guard isFlat else { return nil }
+    func behind(_ output: Int, _ kernel: Int, _ stride: Int, _ dilation: Int, _ end: Int) -> Int {
+      (output - 1) * stride + (kernel - 1) * dilation + 1 - end
+    }
+    let bottom = behind(
+      call.out_height, call.kernel_height, call.stride_height, call.dilation_height,
+      call.in_height + call.pad_top)
+    let right = behind(
+      call.out_width, call.kernel_width, call.stride_width, call.dilation_width,
+      call.in_width + call.pad_left)
+    let halo = max(call.pad_top, call.pad_left, bottom, right, 0)
+    return halo <= Self.widestHalo ? halo : nil
+  }
+
+  private static var widestHalo: Int { 8 }
+
+  /// The same convolution of maps in the given layouts; nil when blocks of channels do not suit it.
+  func blocked(
+    from input: TensorLayout, to output: TensorLayout, residual: TensorLayout?, _ shapes: [Shape],
+    threads: Int
+  ) -> lk_blocked_conv? {
+    guard isFlat, call.batch > 0 else { return nil }
+    var blocked = lk_blocked_conv()
+    blocked.conv = call
+    blocked.in = input.map(shapes[0])
+    blocked.out = output.map(shapes[1])
+    blocked.residual = (residual ?? .blocked(channels: output.map(shapes[1]).channels, halo: 0))
+      .map(shapes[1])
+    guard lk_make_blocked_conv(&blocked, input == .plain, Int32(clamping: threads)) else {
+      return nil
+    }
+    return blocked
+  }
+
   /// What runs: `gemm avx512`, `depthwise avx512`, `winograd43 avx512`.
   var summary: String {
     withUnsafePointer(to: call) { String(cString: lk_f32_conv2d_algorithm($0)) } + " "
@@ -212,7 +248,73 @@ struct PreparedConvolution: PreparedLayer {
   }
 }
 
+/// A convolution of maps in blocks of channels, with weight and bias packed.
+struct BlockedConvolution: PreparedLayer {
+  private let convolution: lk_blocked_conv
+  private let packed: AlignedBuffer
+  private let layouts: (inputs: [TensorLayout], output: TensorLayout)
+  let scratchBytes: Int
+
+  var inputLayouts: [TensorLayout]? { layouts.inputs }
+  var outputLayouts: [TensorLayout]? { [layouts.output] }
+  var packedBytes: Int { packed.byteCount }
+  var summary: String {
+    withUnsafePointer(to: convolution) { String(cString: lk_blocked_conv_algorithm($0)) } + " "
+      + String(cString: lk_isa_name(convolution.isa))
+  }
+
+  /// nil when weight or bias are not constant, or blocks of channels do not suit the convolution.
+  init?(_ plan: ConvolutionPlan, _ context: PrepareContext) throws {
+    guard let halo = plan.halo, context.inputs[0].shape.rank == 4,
+      let parameters = context.constantParameters
+    else { return nil }
+    let channels = lk_block_channels(lk_active_isa())
+    let output = TensorLayout.blocked(channels: channels, halo: context.outputHalos[0])
+    let shapes = [context.inputs[0].shape, context.outputs[0].shape]
+    var residual: TensorLayout?
+    if context.inputs.count > 1 {
+      residual = .blocked(channels: channels, halo: 0)
+      if case .blocked(channels, _) = context.inputLayouts[1] { residual = context.inputLayouts[1] }
+    }
+    var input = TensorLayout.blocked(channels: channels, halo: halo)
+    if case .blocked(channels, halo...) = context.inputLayouts[0] {
+      input = context.inputLayouts[0]
+    }
+    var found = plan.blocked(
+      from: input, to: output, residual: residual, shapes, threads: context.threads)
+    if context.inputLayouts[0] == .plain,
+      let direct = plan.blocked(
+        from: .plain, to: output, residual: residual, shapes, threads: context.threads)
+    {
+      (found, input) = (direct, .plain)
+    }
+    guard var found else { return nil }
+    convolution = found
+    layouts = ([input] + (residual.map { [$0] } ?? []), output)
+    packed = try AlignedBuffer(byteCount: lk_blocked_conv_packed_bytes(&found))
+    scratchBytes = lk_blocked_conv_scratch_bytes(&found)
+    lk_blocked_conv_pack(
+      &found, parameters[0].view.floats, parameters.count > 1 ? parameters[1].view.floats : nil,
+      packed.baseAddress)
+  }
+
+  func run(_ call: ForwardCall) throws {
+    guard let scratch = call.scratch.baseAddress else { return }
+    withUnsafePointer(to: convolution) { convolution in
+      lk_blocked_conv_run(
+        call.pool.handle, convolution, call.inputs[0].floats, packed.baseAddress,
+        call.inputs.count > 1 ? call.inputs[1].floats : nil, call.outputs[0].floats, scratch)
+    }
+  }
+}
+
 extension Convolution {
+  /// The halo that the input should come in; the residual's does not matter.
+  func inputHalos(for inputs: [TensorSpec]) -> [Int] {
+    let halo = (try? plan(for: inputs[0]))?.halo ?? 0
+    return inputs.indices.map { $0 == 0 ? halo : 0 }
+  }
+
   /// Packs the weight into scratch memory and convolves.
   func forward(_ call: ForwardCall, activation: lk_activation = lk_activation()) throws {
     let input = call.inputs[0]
@@ -239,9 +341,8 @@ extension Convolution {
     guard let weight = context.parameters.first?.value, let input = context.inputs.first else {
       return nil
     }
-    return try PreparedConvolution(
-      try plan(for: input, activation: activation, allowsWinograd: !context.isStrict),
-      weight: weight, hasBias: hasBias,
-      threads: context.threads)
+    let plan = try plan(for: input, activation: activation, allowsWinograd: !context.isStrict)
+    return try BlockedConvolution(plan, context)
+      ?? PreparedConvolution(plan, weight: weight, hasBias: hasBias, threads: context.threads)
   }
 }

@@ -56,17 +56,18 @@ package struct Concat: MovementLayer {
   /// Feature maps in blocks of channels are joined as they are where the channels fill whole blocks.
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     let shapes = context.inputs.map(\.shape)
-    guard case .blocked(let channels, let halo) = context.inputLayouts[0],
-      context.inputLayouts.allSatisfy({ $0 == context.inputLayouts[0] }),
-      try shapes[0].axis(axis) == 1, shapes.dropLast().allSatisfy({ $0[1] % channels == 0 })
+    guard let blocked = context.inputLayouts.first(where: { $0 != .plain }),
+      case .blocked(let channels, _) = blocked, try shapes[0].axis(axis) == 1,
+      shapes.dropLast().allSatisfy({ $0[1] % channels == 0 })
     else { return try movement(for: context.inputs) }
-    let layout = TensorLayout.blocked(channels: channels, halo: halo)
-    let lengths = shapes.map { shape in
-      (shape[1] + channels - 1) / channels * (shape[2] + 2 * halo) * (shape[3] + 2 * halo)
-        * channels
-    }
+    let layout = TensorLayout.blocked(channels: channels, halo: context.outputHalos[0])
+    let lengths = context.inputs.map { layout.byteCount($0) / $0.type.byteCount }
     return StridedCopies(
-      Self.joins(rows: shapes[0][0], lengths: lengths, type: context.inputs[0].type),
-      inputLayouts: context.inputLayouts, outputLayouts: [layout])
+      Self.joins(rows: 1, lengths: lengths, type: context.inputs[0].type),
+      inputLayouts: shapes.map { _ in layout }, outputLayouts: [layout])
   }
+
+  package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])
+    -> [Int]
+  { inputs.map { _ in outputHalos[0] } }
 }

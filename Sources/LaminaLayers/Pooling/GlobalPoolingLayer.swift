@@ -33,41 +33,39 @@ extension Shape {
   }
 }
 
-/// A global pool over plain planes, or over blocks of channels where these are complete.
+/// A global pool over plain planes, or a mean over blocks of channels.
 struct PreparedGlobalPooling: PreparedLayer {
   let reduction: lk_reduction
   let scale: Float
   let layout: TensorLayout
-  let outer: Int
-  let length: Int
-  let inner: Int
+  let shape: Shape
 
   var inputLayouts: [TensorLayout]? { [layout] }
   var scratchBytes: Int { 0 }
 
   init(_ reduction: lk_reduction, _ input: Shape, _ offered: TensorLayout) {
     self.reduction = reduction
-    let area = input.count(from: 2)
-    scale = reduction == LK_REDUCE_SUM ? 1 / Float(area) : 1
-    // The zeros around a blocked map add nothing to a sum, but may exceed all else.
-    if case .blocked(let channels, let halo) = offered, input[1] % channels == 0,
-      halo == 0 || reduction == LK_REDUCE_SUM
+    shape = input
+    scale = reduction == LK_REDUCE_SUM ? 1 / Float(input.count(from: 2)) : 1
+    if case .blocked(let channels, _) = offered, channels == lk_block_channels(lk_active_isa()),
+      reduction == LK_REDUCE_SUM
     {
       layout = offered
-      outer = input.planes / channels
-      length = (input[2] + 2 * halo) * (input[3] + 2 * halo)
-      inner = channels
     } else {
       layout = .plain
-      outer = input.planes
-      length = area
-      inner = 1
     }
   }
 
   func run(_ call: ForwardCall) {
+    if layout != .plain {
+      var map = layout.map(shape)
+      lk_f32_map_means(
+        call.pool.handle, shape[0], shape[1], shape[2], shape[3], &map, call.inputs[0].floats,
+        call.outputs[0].floats)
+      return
+    }
     lk_f32_reduce(
-      call.pool.handle, reduction, scale, call.inputs[0].floats, call.outputs[0].floats, outer,
-      length, inner)
+      call.pool.handle, reduction, scale, call.inputs[0].floats, call.outputs[0].floats,
+      shape.planes, shape.count(from: 2), 1)
   }
 }

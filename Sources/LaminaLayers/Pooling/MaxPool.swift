@@ -33,7 +33,9 @@ package struct MaxPool: WindowPoolingLayer {
 
   package func forward(_ call: ForwardCall) throws {
     let shape = call.inputs[0].shape
-    guard returnIndices else { return try PreparedPooling(self, shape, .plain).run(call) }
+    guard returnIndices else {
+      return try PreparedPooling(self, shape, .plain, outputHalo: 0).run(call)
+    }
     lk_f32_max_pool_indices(
       call.pool.handle, try geometry.axes(for: shape), storageOrder == 1, call.inputs[0].floats,
       call.outputs[0].floats, call.outputs[1].elements(as: Int64.self).baseAddress, shape.planes)
@@ -41,6 +43,7 @@ package struct MaxPool: WindowPoolingLayer {
 
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     if returnIndices { return nil }
-    return try PreparedPooling(self, context.inputs[0].shape, context.inputLayouts[0])
+    return try PreparedPooling(
+      self, context.inputs[0].shape, context.inputLayouts[0], outputHalo: context.outputHalos[0])
   }
 }

@@ -23,11 +23,12 @@ extension WindowPoolingLayer {
   }
 
   package func forward(_ call: ForwardCall) throws {
-    try PreparedPooling(self, call.inputs[0].shape, .plain).run(call)
+    try PreparedPooling(self, call.inputs[0].shape, .plain, outputHalo: 0).run(call)
   }
 
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
-    try PreparedPooling(self, context.inputs[0].shape, context.inputLayouts[0])
+    try PreparedPooling(
+      self, context.inputs[0].shape, context.inputLayouts[0], outputHalo: context.outputHalos[0])
   }
 }
 
@@ -39,12 +40,16 @@ struct PreparedPooling: PreparedLayer {
   let divisors: [Float]
   let planes: Int
   let layout: TensorLayout
+  let outputLayout: TensorLayout
 
   var inputLayouts: [TensorLayout]? { [layout] }
-  var outputLayouts: [TensorLayout]? { [layout] }
+  var outputLayouts: [TensorLayout]? { [outputLayout] }
   var scratchBytes: Int { 0 }
 
-  init(_ layer: some WindowPoolingLayer, _ input: Shape, _ offered: TensorLayout) throws {
+  init(
+    _ layer: some WindowPoolingLayer, _ input: Shape, _ offered: TensorLayout,
+    outputHalo: Int
+  ) throws {
     operation = layer.operation
     exponent = layer.exponent
     let axes = try layer.geometry.axes(for: input)
@@ -68,9 +73,10 @@ struct PreparedPooling: PreparedLayer {
       || operation == LK_POOL_MAX && axes.allSatisfy { $0.dilation == 1 }
     if case .blocked(let channels, _) = offered, isBlockable {
       layout = offered
+      outputLayout = .blocked(channels: channels, halo: outputHalo)
       planes = input[0] * ((input[1] + channels - 1) / channels)
     } else {
-      layout = .plain
+      (layout, outputLayout) = (.plain, .plain)
       planes = input.planes
     }
   }
@@ -79,9 +85,11 @@ struct PreparedPooling: PreparedLayer {
     let (x, y) = (call.inputs[0].floats, call.outputs[0].floats)
     divisors.withUnsafeBufferPointer { divisors in
       let divisors = divisors.isEmpty ? nil : divisors.baseAddress
-      if case .blocked(let channels, let halo) = layout {
+      if case .blocked(let channels, let halo) = layout,
+        case .blocked(_, let outputHalo) = outputLayout
+      {
         lk_f32_pool_blocked(
-          call.pool.handle, operation, axes, divisors, channels, halo, x, y, planes)
+          call.pool.handle, operation, axes, divisors, channels, halo, outputHalo, x, y, planes)
       } else {
         lk_f32_pool(call.pool.handle, operation, axes, divisors, exponent, x, y, planes)
       }
