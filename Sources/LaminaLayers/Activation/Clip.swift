@@ -58,6 +58,8 @@ package struct Clip: Layer {
     -> [Int]
   { outputHalos }
 
+  package func isBatchwise(for inputs: [TensorSpec]) -> Bool { inputs.count == 1 }
+
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     guard context.inputs.count == 1, context.inputs[0].type == .float32 else { return nil }
     return PreparedElementwise(function(minimum, maximum), context)

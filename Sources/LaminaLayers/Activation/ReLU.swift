@@ -28,6 +28,8 @@ package struct ReLU: Layer {
     -> [Int]
   { outputHalos }
 
+  package func isBatchwise(for inputs: [TensorSpec]) -> Bool { true }
+
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     context.inputs[0].type == .float32 ? PreparedElementwise(Self.function, context) : nil
   }

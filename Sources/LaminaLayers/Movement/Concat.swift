@@ -53,6 +53,10 @@ package struct Concat: MovementLayer {
     }
   }
 
+  package func isBatchwise(for inputs: [TensorSpec]) -> Bool {
+    inputs.allSatisfy { ((try? $0.shape.axis(axis)) ?? 0) != 0 }
+  }
+
   /// Feature maps in blocks of channels are joined as they are where the channels fill whole blocks.
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     let shapes = context.inputs.map(\.shape)

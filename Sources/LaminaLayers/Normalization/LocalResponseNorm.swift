@@ -48,6 +48,8 @@ package struct LocalResponseNorm: Layer {
     return [try inputs[0].expecting(.float32)]
   }
 
+  package func isBatchwise(for inputs: [TensorSpec]) -> Bool { true }
+
   package func forward(_ call: ForwardCall) throws {
     let shape = call.inputs[0].shape
     let (x, y) = (call.inputs[0].floats, call.outputs[0].floats)
