@@ -143,23 +143,122 @@ static void LK_NAME(row)(lk_pooling op, const lk_window_axis *w, const float *wi
   }
 }
 
+// ------------------------------------------------------------------------------------------------
+// Blocks of channels
+
+/// The taps first ..< end of `pixels` neighbouring windows, `pixel_step` floats apart; lanes beyond
+/// `lanes` are left alone.
+LK_INLINE void pool_taps(lk_pooling op, const float *x, size_t height_taps, size_t height_step,
+                         size_t width_taps, size_t width_step, size_t pixels, size_t pixel_step,
+                         float scale, float *y, size_t y_step, int lanes) {
+  vf sum[4];
+  LK_UNROLL for (size_t p = 0; p < pixels; p++) sum[p] = pool_identity(op);
+  for (size_t h = 0; h < height_taps; h++)
+    for (size_t t = 0; t < width_taps; t++) {
+      const float *tap = x + h * height_step + t * width_step;
+      LK_UNROLL for (size_t p = 0; p < pixels; p++) {
+        const float *from = tap + p * pixel_step;
+        sum[p] = pool_combine(op, sum[p],
+                              lanes == LK_LANES ? vf_load(from) : vf_load_first(from, lanes));
+      }
+    }
+  LK_UNROLL for (size_t p = 0; p < pixels; p++) {
+    const vf result = op == LK_POOL_AVERAGE ? sum[p] * scale : sum[p];
+    if (lanes == LK_LANES)
+      vf_store(y + p * y_step, result);
+    else
+      vf_store_first(y + p * y_step, result, lanes);
+  }
+}
+
+/// Pixels in a row that one call works out: their columns stay in registers.
+enum { LK_NAME(run) = 4 };
+
+/// Neighbouring windows of whole vectors, with all taps of the width: each column is combined once.
+LK_INLINE void pool_run(lk_pooling op, const float *x, size_t height_taps, size_t height_step,
+                        size_t kernel, size_t stride, float scale, float *y) {
+  enum { RUN = LK_NAME(run), MOST = (RUN - 1) * 2 + 3 };
+  const size_t columns = (RUN - 1) * stride + kernel;
+  vf column[MOST];
+  LK_UNROLL for (size_t i = 0; i < columns; i++) column[i] = vf_load(x + i * LK_LANES);
+  for (size_t h = 1; h < height_taps; h++) {
+    const float *row = x + h * height_step;
+    LK_UNROLL for (size_t i = 0; i < columns; i++) column[i] =
+        pool_combine(op, column[i], vf_load(row + i * LK_LANES));
+  }
+  LK_UNROLL for (size_t p = 0; p < RUN; p++) {
+    vf sum = column[p * stride];
+    LK_UNROLL for (size_t t = 1; t < kernel; t++) sum =
+        pool_combine(op, sum, column[p * stride + t]);
+    vf_store(y + p * LK_LANES, op == LK_POOL_AVERAGE ? sum * scale : sum);
+  }
+}
+
+LK_INLINE void pool_runs(lk_pooling op, const float *x, size_t height_taps, size_t height_step,
+                         size_t kernel, size_t stride, float scale, float *y, size_t count) {
+  for (size_t o = 0; o < count; o += LK_NAME(run)) {
+    // The last run may overlap the one before it.
+    const size_t first = o + LK_NAME(run) <= count ? o : count - LK_NAME(run);
+    pool_run(op, x + first * stride * LK_LANES, height_taps, height_step, kernel, stride, scale,
+             y + first * LK_LANES);
+  }
+}
+
+/// Windows with all taps of the width.
+LK_INLINE void pool_interior(lk_pooling op, const lk_window_axis *w, const float *x,
+                             size_t height_taps, size_t height_step, float scale, size_t channels,
+                             float *y, size_t count) {
+  if (channels == LK_LANES && count >= LK_NAME(run) && height_taps > 0 && w->dilation == 1 &&
+      (w->kernel == 2 || w->kernel == 3) && w->stride <= 2) {
+#define LK_RUNS(kernel, stride)                                                                    \
+  pool_runs(op, x, height_taps, height_step, kernel, stride, scale, y, count)
+    if (w->kernel == 2 && w->stride == 1)
+      LK_RUNS(2, 1);
+    else if (w->kernel == 2)
+      LK_RUNS(2, 2);
+    else if (w->stride == 1)
+      LK_RUNS(3, 1);
+    else
+      LK_RUNS(3, 2);
+#undef LK_RUNS
+    return;
+  }
+  const size_t step = w->stride * channels, tap_step = w->dilation * channels;
+  for (size_t c = 0; c < channels; c += LK_LANES) {
+    const int lanes = channels - c < LK_LANES ? (int)(channels - c) : LK_LANES;
+    size_t o = 0;
+    if (lanes == LK_LANES)
+      for (; o + 4 <= count; o += 4)
+        pool_taps(op, x + o * step + c, height_taps, height_step, w->kernel, tap_step, 4, step,
+                  scale, y + o * channels + c, channels, LK_LANES);
+    for (; o < count; o++)
+      pool_taps(op, x + o * step + c, height_taps, height_step, w->kernel, tap_step, 1, step, scale,
+                y + o * channels + c, channels, lanes);
+  }
+}
+
 LK_INLINE void pool_blocked_row(lk_pooling op, const lk_window_axis *w, const float *width_divisors,
                                 float divisor, const float *x, size_t height_taps,
                                 size_t height_step, size_t channels, float *y) {
+  const size_t reach = (w->kernel - 1) * w->dilation + 1, limit = w->before + w->input;
+  const size_t whole = limit < reach ? 0 : (limit - reach) / w->stride + 1;
+  const size_t end = whole < w->output ? whole : w->output;
+  const size_t first = (w->before + w->stride - 1) / w->stride;
   for (size_t o = 0; o < w->output; o++) {
+    const float scale =
+        op == LK_POOL_AVERAGE ? 1 / vf_max(vf_set(divisor * width_divisors[o]), vf_set(1))[0] : 1;
+    if (o == first && first < end) {
+      pool_interior(op, w, x + (o * w->stride - w->before) * channels, height_taps, height_step,
+                    scale, channels, y + o * channels, end - first);
+      o = end - 1;
+      continue;
+    }
     const lk_taps taps = lk_taps_inside(w, o);
     const float *start = x + (o * w->stride + taps.first * w->dilation - w->before) * channels;
     for (size_t c = 0; c < channels; c += LK_LANES) {
       const int lanes = channels - c < LK_LANES ? (int)(channels - c) : LK_LANES;
-      vf sum = pool_identity(op);
-      for (size_t h = 0; h < height_taps; h++) {
-        const float *pixel = start + h * height_step + c;
-        for (size_t t = taps.first; t < taps.end; t++, pixel += w->dilation * channels)
-          sum = pool_combine(op, sum,
-                             lanes == LK_LANES ? vf_load(pixel) : vf_load_first(pixel, lanes));
-      }
-      const float scale = op == LK_POOL_AVERAGE ? divisor * width_divisors[o] : 1;
-      vf_store_first(y + o * channels + c, pool_finish(op, sum, vf_set(scale), 1), lanes);
+      pool_taps(op, start + c, height_taps, height_step, taps.end - taps.first,
+                w->dilation * channels, 1, 0, scale, y + o * channels + c, channels, lanes);
     }
   }
 }

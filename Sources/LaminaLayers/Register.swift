@@ -59,6 +59,7 @@ public let standardLayers: [any Layer.Type] = [
   ReLU.self,
   Reshape.self,
   Resize.self,
+  ScaleAdd.self,
   ScaledTanh.self,
   SELU.self,
   ShapeOf.self,
@@ -88,6 +89,7 @@ public let standardRewrites: [any GraphRewrite] = [
   RemoveIdentities(),
   FoldBatchNorm(),
   FuseResidual(),
+  FuseScaleAdd(),
   FuseActivation(),
 ]
 

@@ -68,45 +68,111 @@ private let trivial = axis(1, 1, 1)
     }
   }
 
-  /// Blocks of any size, also ones that no vector fills.
+  /// Windows over blocks of any size, also ones that no vector fills, with a NaN among the numbers.
   @Test(arguments: [1, 4, 8, 12, 16, 24])
   func blockedMapsPool(_ channels: Int) {
-    var generator = Generator(seed: 5)
-    let axes = [trivial, axis(6, 3, 2, before: 1, after: 1), axis(9, 3, 2, before: 1, after: 1)]
-    let (height, width) = (axes[1].output, axes[2].output)
-    for halo in [0, 2] {
-      let (inRow, outRow) = ((9 + 2 * halo) * channels, (width + 2 * halo) * channels)
-      var x = [Float](repeating: 0, count: 2 * (6 + 2 * halo) * inRow)
-      for map in 0..<2 {
-        for row in 0..<6 {
-          for i in 0..<9 * channels {
-            x[(map * (6 + 2 * halo) + row + halo) * inRow + halo * channels + i] = generator.float()
-          }
-        }
-      }
-      withEveryISA { isa in
-        let y = Guarded(count: 2 * (height + 2 * halo) * outRow)
-        lk_f32_pool_blocked(nil, LK_POOL_MAX, axes, nil, channels, halo, halo, x, y.floats, 2)
-        #expect(y.isIntact)
-        var want = [Float](repeating: 0, count: y.count)
-        for map in 0..<2 {
-          for (row, column, c) in (0..<height).flatMap({ r in
-            (0..<width).flatMap { w in (0..<channels).map { (r, w, $0) } }
-          }) {
-            var best = -Float.infinity
-            for i in max(0, 2 * row - 1)...min(5, 2 * row + 1) {
-              for j in max(0, 2 * column - 1)...min(8, 2 * column + 1) {
-                best = max(
-                  best, x[(map * (6 + 2 * halo) + i + halo) * inRow + (j + halo) * channels + c])
-              }
+    let windows = [
+      axis(6, 3, 2, before: 1, after: 1), axis(17, 3, 1, before: 1, after: 1),
+      axis(23, 3, 2, before: 1, after: 2), axis(16, 2, 2), axis(15, 2, 1, before: 1),
+      axis(19, 3, 3), axis(21, 5, 2, before: 2, after: 2), axis(18, 3, 2, dilation: 2, before: 1),
+    ]
+    let threads = TwoThreads()
+    for (index, width) in windows.enumerated() {
+      for (halo, outHalo) in [(0, 1), (2, 0)] {
+        let height = windows[(index + 3) % windows.count]
+        let map = BlockedWindows(
+          height: height, width: width, channels: channels, halo: halo, outHalo: outHalo)
+        for op in [LK_POOL_MAX, LK_POOL_AVERAGE] {
+          let want = map.expected(op)
+          withEveryISA { isa in
+            let y = map.run(threads.pool, op)
+            #expect(y.isIntact && y.bits == map.run(nil, op).bits, "\(isa): threads")
+            let isRight = zip(y.values, want).allSatisfy { value, want in
+              want.isNaN
+                ? value.isNaN : op == LK_POOL_MAX ? value == want : abs(value - want) < 1e-6
             }
-            want[
-              (map * (height + 2 * halo) + row + halo) * outRow + (column + halo) * channels + c] =
-              best
+            #expect(isRight, "\(isa), \(width), halos \(halo) and \(outHalo), op \(op.rawValue)")
           }
         }
-        #expect(y.values == want, "\(isa), halo \(halo)")
       }
     }
+  }
+}
+
+/// Two blocked maps with a halo, and windows over them.
+private struct BlockedWindows {
+  let height: lk_window_axis
+  let width: lk_window_axis
+  let channels: Int
+  let halo: Int
+  let outHalo: Int
+  let x: [Float]
+  let divisors: [Float]
+  static let maps = 2
+
+  init(height: lk_window_axis, width: lk_window_axis, channels: Int, halo: Int, outHalo: Int) {
+    (self.height, self.width, self.channels) = (height, width, channels)
+    (self.halo, self.outHalo) = (halo, outHalo)
+    var generator = Generator(seed: 5)
+    let row = width.input + 2 * halo
+    var x = [Float](
+      repeating: 0, count: Self.maps * (height.input + 2 * halo) * row * channels)
+    for map in 0..<Self.maps {
+      for i in 0..<height.input {
+        let start = ((map * (height.input + 2 * halo) + i + halo) * row + halo) * channels
+        for j in 0..<width.input * channels { x[start + j] = generator.float() }
+      }
+    }
+    x[((2 + halo) * row + 3 + halo) * channels] = .nan
+    self.x = x
+    divisors = [trivial, height, width].flatMap { axis in
+      var axis = axis
+      var divisors = [Float](repeating: 0, count: axis.output)
+      lk_window_divisors(&axis, false, &divisors)
+      return divisors
+    }
+  }
+
+  func run(_ pool: OpaquePointer?, _ op: lk_pooling) -> Guarded {
+    let y = Guarded(
+      count: Self.maps * (height.output + 2 * outHalo) * (width.output + 2 * outHalo) * channels)
+    lk_f32_pool_blocked(
+      pool, op, [trivial, height, width], divisors, channels, halo, outHalo, x, y.floats, Self.maps)
+    return y
+  }
+
+  /// Tap by tap, in double precision.
+  func expected(_ op: lk_pooling) -> [Float] {
+    let (row, outRow) = (width.input + 2 * halo, width.output + 2 * outHalo)
+    var y = [Float](
+      repeating: 0, count: Self.maps * (height.output + 2 * outHalo) * outRow * channels)
+    for map in 0..<Self.maps {
+      for i in 0..<height.output {
+        for j in 0..<width.output {
+          for c in 0..<channels {
+            let taps = Self.taps(height, i).flatMap { r in
+              Self.taps(width, j).map { q in
+                Double(
+                  x[((map * (height.input + 2 * halo) + r + halo) * row + q + halo) * channels + c])
+              }
+            }
+            let sum = taps.reduce(0, +)
+            let result =
+              op == LK_POOL_AVERAGE
+              ? sum / Double(max(taps.count, 1))
+              : sum.isNaN ? .nan : taps.reduce(-.infinity, max)
+            let at = (map * (height.output + 2 * outHalo) + i + outHalo) * outRow + j + outHalo
+            y[at * channels + c] = Float(result)
+          }
+        }
+      }
+    }
+    return y
+  }
+
+  /// Where in the input the taps of an output lie.
+  private static func taps(_ axis: lk_window_axis, _ output: Int) -> [Int] {
+    (0..<axis.kernel).map { output * axis.stride + $0 * axis.dilation - axis.before }
+      .filter { (0..<axis.input).contains($0) }
   }
 }

@@ -88,6 +88,45 @@ private let b8: [Double] = [-1, 0, 2, 2, 2, -2, -2, 0]
     ) { $0 * $1 }
   }
 
+  @Test func scaleAdd() {
+    let maps: [(map: TestInput, scales: TestInput)] = [
+      ([2, 3, 5, 7], [2, 3, 1, 1]), ([1, 32, 4, 5], [1, 32, 1, 1]),
+      ([2, 20, 3, 3], [2, 20, 1, 1]), ([0, 4, 2, 2], [0, 4, 1, 1]),
+    ]
+    let attributes: [Attributes] = [
+      [:], ["activation": "relu"],
+      ["activation": "clip", "activation_min": -0.5, "activation_max": 0.5],
+      ["activation": "clip", "activation_min": 0.25],
+    ]
+    LayerHarness.check(
+      ScaleAdd.self,
+      cases: maps.flatMap { map, scales in
+        attributes.map { LayerCase($0, [map, scales, map], tolerance: 1e-6) }
+      }
+    ) { call in
+      var reader = AttributeReader(call.attributes)
+      let activation = try reader.string("activation", default: "none")
+      let isReLU = activation == "relu"
+      let low = try reader.float("activation_min", default: isReLU ? 0 : -.infinity)
+      let high = try reader.float("activation_max", default: .infinity)
+      let (x, s, r) = (call.inputs[0], call.inputs[1], call.inputs[2])
+      return [
+        NaiveTensor(x.shape) { index in
+          min(max(x[index] * s[index[0], index[1], 0, 0] + r[index], Double(low)), Double(high))
+        }
+      ]
+    }
+    expectError(.shape, "expected 4 axes, found [2, 3, 4]") {
+      try LayerHarness.infer(ScaleAdd.self, [:], [[2, 3, 4], [2, 3, 1], [2, 3, 4]])
+    }
+    expectError(.shape, "expected scales of float32 [2, 3, 1, 1], found float32 [1, 3, 1, 1]") {
+      try LayerHarness.infer(ScaleAdd.self, [:], [[2, 3, 4, 4], [1, 3, 1, 1], [2, 3, 4, 4]])
+    }
+    expectError(.shape, "expected a residual of float32 [2, 3, 4, 4], found float32 [2, 3, 4, 1]") {
+      try LayerHarness.infer(ScaleAdd.self, [:], [[2, 3, 4, 4], [2, 3, 1, 1], [2, 3, 4, 1]])
+    }
+  }
+
   @Test func divide() {
     var cases = pairs.map { inputs in
       var inputs = inputs

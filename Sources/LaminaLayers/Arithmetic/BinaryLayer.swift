@@ -117,7 +117,7 @@ struct PreparedBinary: PreparedLayer {
     let (inputs, output) = (context.inputs, context.outputs[0])
     guard inputs.count == 2, output.type == .float32 else { return nil }
     self.operation = operation
-    if keepsZeros, inputs[0].shape == inputs[1].shape,
+    if keepsZeros, inputs[0].shape == inputs[1].shape, inputs.allSatisfy({ $0.value == nil }),
       let layout = context.inputLayouts.first(where: { $0 != .plain }),
       let all = try? Shape([layout.byteCount(inputs[0]) / 4])
     {

@@ -13,13 +13,8 @@ package struct Conv2D: Layer {
   /// The input, and what is added with `residual`.
   package static let arity = 1...2
 
-  private enum Activation: String, CaseIterable {
-    case none, relu, clip
-  }
-
   private let convolution: Convolution
-  private let activation: Activation
-  private let bounds: (min: Float, max: Float)
+  private let activation: FusedActivation
   private let hasResidual: Bool
 
   /// Attributes `out_channels`, `kernel_size`, `strides`, `dilations`, `padding` (`[top, left,
@@ -27,19 +22,13 @@ package struct Conv2D: Layer {
   /// (`none`, `relu`, `clip` with `activation_min` and `activation_max`), `residual` (false).
   package init(attributes: inout AttributeReader) throws {
     convolution = try Convolution(attributes: &attributes, rank: 2)
-    activation = try attributes.choice("activation", default: Activation.none)
-    bounds = (
-      try attributes.float("activation_min", default: -.infinity),
-      try attributes.float("activation_max", default: .infinity)
-    )
+    activation = try FusedActivation(attributes: &attributes)
     hasResidual = try attributes.bool("residual", default: false)
   }
 
   package func encode(into attributes: inout AttributeWriter) {
     convolution.encode(into: &attributes)
-    if activation != .none { attributes.choice("activation", activation) }
-    if bounds.min != -.infinity { attributes.float("activation_min", bounds.min) }
-    if bounds.max != .infinity { attributes.float("activation_max", bounds.max) }
+    activation.encode(into: &attributes)
     if hasResidual { attributes.bool("residual", hasResidual) }
   }
 
@@ -71,17 +60,8 @@ package struct Conv2D: Layer {
     return Window(kernel: window.kernel, stride: window.strides, dilation: window.dilations)
   }
 
-  private var epilogue: lk_activation {
-    switch activation {
-    case .none: lk_activation()
-    case .relu: lk_activation(kind: LK_ACTIVATION_CLAMP, low: 0, high: .infinity, slope: 0)
-    case .clip:
-      lk_activation(kind: LK_ACTIVATION_CLAMP, low: bounds.min, high: bounds.max, slope: 0)
-    }
-  }
-
   package func forward(_ call: ForwardCall) throws {
-    try convolution.forward(call, activation: epilogue)
+    try convolution.forward(call, activation: activation.kernel)
   }
 
   package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])
@@ -91,6 +71,6 @@ package struct Conv2D: Layer {
   package func isBatchwise(for inputs: [TensorSpec]) -> Bool { true }
 
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
-    try convolution.prepare(context, activation: epilogue)
+    try convolution.prepare(context, activation: activation.kernel)
   }
 }

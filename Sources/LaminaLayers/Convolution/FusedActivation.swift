@@ -1,0 +1,46 @@
+import LaminaCore
+import LaminaKernels
+
+/// What a fused layer does with its results: `activation` is `none`, `relu` or `clip`, which bounds them by
+/// `activation_min` and `activation_max`.
+struct FusedActivation: Sendable {
+  private enum Kind: String, CaseIterable {
+    case none, relu, clip
+  }
+
+  private let kind: Kind
+  private let bounds: (min: Float, max: Float)
+
+  init(attributes: inout AttributeReader) throws {
+    kind = try attributes.choice("activation", default: Kind.none)
+    bounds = (
+      try attributes.float("activation_min", default: -.infinity),
+      try attributes.float("activation_max", default: .infinity)
+    )
+  }
+
+  func encode(into attributes: inout AttributeWriter) {
+    if kind != .none { attributes.choice("activation", kind) }
+    if bounds.min != -.infinity { attributes.float("activation_min", bounds.min) }
+    if bounds.max != .infinity { attributes.float("activation_max", bounds.max) }
+  }
+
+  /// What kernels that activate in their epilogue are told.
+  var kernel: lk_activation {
+    switch kind {
+    case .none: lk_activation()
+    case .relu: lk_activation(kind: LK_ACTIVATION_CLAMP, low: 0, high: .infinity, slope: 0)
+    case .clip:
+      lk_activation(kind: LK_ACTIVATION_CLAMP, low: bounds.min, high: bounds.max, slope: 0)
+    }
+  }
+
+  /// The same as a function of its own; nil for `none`.
+  var function: ElementwiseFunction? {
+    switch kind {
+    case .none: nil
+    case .relu: ElementwiseFunction(code: LK_RELU)
+    case .clip: ElementwiseFunction(code: LK_CLIP, a: bounds.min, b: bounds.max)
+    }
+  }
+}
