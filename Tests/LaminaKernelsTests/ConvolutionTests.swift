@@ -1,37 +1,6 @@
 import LaminaKernels
 import Testing
 
-extension lk_conv2d {
-  /// A square convolution; the output's extents follow from padding of the same size on all sides.
-  fileprivate init(
-    batch: Int = 1, _ inChannels: Int, _ height: Int, _ width: Int, to outChannels: Int,
-    kernel: (Int, Int) = (1, 1), stride: (Int, Int) = (1, 1), dilation: (Int, Int) = (1, 1),
-    pads: (Int, Int, Int, Int) = (0, 0, 0, 0), groups: Int = 1
-  ) {
-    self.init()
-    self.batch = batch
-    (in_channels, in_height, in_width) = (inChannels, height, width)
-    (kernel_height, kernel_width) = kernel
-    (stride_height, stride_width) = stride
-    (dilation_height, dilation_width) = dilation
-    (pad_top, pad_left) = (pads.0, pads.1)
-    self.groups = groups
-    out_channels = outChannels
-    out_height =
-      (height + pads.0 + pads.2 - dilation.0 * (kernel.0 - 1) - 1) / stride.0 + 1
-    out_width = (width + pads.1 + pads.3 - dilation.1 * (kernel.1 - 1) - 1) / stride.1 + 1
-  }
-
-  fileprivate var taps: Int { in_channels / groups * kernel_height * kernel_width }
-  fileprivate var outputCount: Int { batch * out_channels * out_height * out_width }
-
-  fileprivate var label: String {
-    "\(batch)×\(in_channels)×\(in_height)×\(in_width) → \(out_channels)×\(out_height)×\(out_width)"
-      + ", kernel \(kernel_height)×\(kernel_width), stride \(stride_height) \(stride_width)"
-      + ", dilation \(dilation_height) \(dilation_width), groups \(groups)"
-  }
-}
-
 private struct Case {
   var conv: lk_conv2d
   let input: [Float]
