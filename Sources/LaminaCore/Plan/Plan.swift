@@ -321,6 +321,8 @@ private struct PlanCompiler {
     }
     trunkDraftCount = drafts.count
     inference = whole
+    // Those of the graph's inputs hold one part of the batch.
+    conversions = [:]
   }
 
   private mutating func chooseHalos() {
