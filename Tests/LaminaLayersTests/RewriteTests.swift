@@ -52,7 +52,7 @@ import Testing
     y = try builder.add("lamina.add", "sum", y, shortcut)
     y = try builder.add("lamina.clip", "relu6", y, attributes: ["min": 0, "max": 6])
     try builder.output(y)
-    return try model(builder)
+    return try builder.randomModel()
   }
 
   /// Two squeeze-and-excitation blocks, one with its factors first and one with them last, and pools that do nothing.
@@ -82,23 +82,7 @@ import Testing
       }
     }
     try builder.output(y)
-    return try model(builder)
-  }
-
-  private static func model(_ builder: GraphBuilder) throws -> Model {
-    let fresh = try Model(initializing: builder.graph, seed: 3, registry: .standard)
-    // Statistics and scales that are not those of a fresh batch norm.
-    var parameters = fresh.parameters
-    for (key, tensor) in fresh.parameters where tensor.shape.rank == 1 {
-      let random = CounterRandom(seed: 9, name: key)
-      let positive = key.hasSuffix("running_var") || key.hasSuffix("weight")
-      parameters[key] = try Tensor(
-        tensor.shape,
-        (0..<tensor.shape.count).map { i in
-          positive ? 0.5 + random.uniform(UInt64(i)) : random.normal(UInt64(i))
-        })
-    }
-    return try fresh.replacingParameters(parameters)
+    return try builder.randomModel()
   }
 
   private func results(
@@ -164,19 +148,5 @@ import Testing
     for (a, b) in zip(try results(model, .full, try input())[0], plain) {
       #expect(abs(a - b) < 2e-5)
     }
-  }
-}
-
-extension GraphBuilder {
-  /// A convolution that keeps the map's extents.
-  fileprivate mutating func convolution(
-    _ name: String, _ x: ValueID, _ channels: Int, _ kernel: Int, bias: Bool = true
-  ) throws -> ValueID {
-    try add(
-      "lamina.conv2d", name, x,
-      attributes: [
-        "out_channels": .int(channels), "kernel_size": .int(kernel), "padding": .int(kernel / 2),
-        "bias": .bool(bias),
-      ])
   }
 }
