@@ -11,15 +11,23 @@ import Testing
   static let efficientNet = downloads + "/efficientnet_lite0.safetensors"
 
   /// Predicted class indices, best first, of each picture.
-  private func classify(_ model: Model, pictures: [String], top: Int) throws -> [[Int]] {
+  private func classify(
+    _ model: Model, pictures: [String], top: Int, isStrict: Bool = false
+  ) throws -> [[Int]] {
     let preprocessing = try #require(model.metadata.preprocessing)
-    let session = try Session(model: model)
+    var options = SessionOptions()
+    options.isStrict = isStrict
+    let session = try Session(model: model, options: options)
     return try pictures.map { path in
       let input = try preprocessing.apply(to: try Image.load(path: path))
       return try session.withOutputs(of: [input.view]) { outputs in
         try model.predictions(from: outputs[0], top: top)[0].map(\.index)
       }
     }
+  }
+
+  private func pictures(in folder: String) throws -> [String] {
+    try FileManager.default.contentsOfDirectory(atPath: folder).sorted().map { "\(folder)/\($0)" }
   }
 
   /// Top-1 and top-5 hits on the hundred ImageNet samples.
@@ -29,10 +37,12 @@ import Testing
       contentsOfFile: #require(SharedData.path("labels/synset.txt")), encoding: .utf8
     )
     .split(separator: "\n").map { String($0.prefix(9)) }
-    let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
-    #expect(names.count == 100)
-    let found = try classify(model, pictures: names.map { "\(folder)/\($0)" }, top: 5)
-    let truth = names.map { name in synsets.firstIndex(of: String(name.prefix(9))) }
+    let paths = try pictures(in: folder)
+    #expect(paths.count == 100)
+    let found = try classify(model, pictures: paths, top: 5)
+    let truth = paths.map { path in
+      synsets.firstIndex(of: String(path.dropFirst(folder.count + 1).prefix(9)))
+    }
     let top1 = zip(found, truth).count { $0.first == $1 }
     let top5 = zip(found, truth).count { found, truth in truth.map(found.contains) ?? false }
     return (top1, top5)
@@ -51,37 +61,68 @@ import Testing
     #expect(hits.top5 >= 95)
   }
 
-  @Test(.enabled(if: SharedData.isAvailable, "skipped: no shared data"))
-  func halfPrecisionSqueezeNetKnowsTheSamples() throws {
+  private func squeezeNet() throws -> Model {
     let path = try #require(SharedData.path("weights/squeezenet1.1_fp16.onnx"))
     let model = try ModelFile.load(path: path, registry: .standard)
     var metadata = model.metadata
     metadata.preprocessing = .caffe()
-    let hits = try imageNetHits(model.replacingMetadata(metadata))
+    return model.replacingMetadata(metadata)
+  }
+
+  @Test(.enabled(if: SharedData.isAvailable, "skipped: no shared data"))
+  func halfPrecisionSqueezeNetKnowsTheSamples() throws {
+    let hits = try imageNetHits(squeezeNet())
     print("SqueezeNet 1.1 fp16: \(hits.top1)/100 top-1, \(hits.top5)/100 top-5")
     #expect(hits.top1 >= 60)
+  }
+
+  private func cifarResNet20() throws -> Model {
+    let weights = try #require(SharedData.path("weights/cifar_resnet20-12fca82f.th"))
+    return try ModelCatalog.entry(named: "cifar_resnet20").makeModel(registry: .standard)
+      .loadingWeights(from: try openTensorSource(path: weights)).model
   }
 
   @Test(.enabled(if: SharedData.isAvailable, "skipped: no shared data"))
   func cifarResNet20KnowsTheTestPictures() throws {
     let folder = try #require(SharedData.path("cifar10_jpeg"))
-    let weights = try #require(SharedData.path("weights/cifar_resnet20-12fca82f.th"))
-    let entry = try ModelCatalog.entry(named: "cifar_resnet20")
-    let model = try entry.makeModel(registry: .standard)
-      .loadingWeights(from: try openTensorSource(path: weights)).model
+    let model = try cifarResNet20()
     let classes = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
     var hits = 0
     var count = 0
     for (index, name) in classes.enumerated() {
-      let pictures = try FileManager.default.contentsOfDirectory(atPath: "\(folder)/\(name)")
-        .sorted()
-      let found = try classify(model, pictures: pictures.map { "\(folder)/\(name)/\($0)" }, top: 1)
+      let found = try classify(model, pictures: pictures(in: "\(folder)/\(name)"), top: 1)
       hits += found.count { $0 == [index] }
       count += found.count
     }
     print("CIFAR ResNet-20: \(hits)/\(count)")
     #expect(count == 2000)
     #expect(Double(hits) >= 0.80 * Double(count))
+  }
+
+  /// Algorithms that round otherwise do not change what is seen in any picture.
+  private func expectSameInStrictMode(
+    _ model: Model, _ pictures: [String], sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    let strict = try classify(model, pictures: pictures, top: 1, isStrict: true)
+    let found = try classify(model, pictures: pictures, top: 1)
+    let same = zip(found, strict).count { $0 == $1 }
+    print("\(model.graph.name): \(same) of \(pictures.count) alike in strict and default mode")
+    #expect(same == pictures.count, sourceLocation: sourceLocation)
+  }
+
+  @Test(.enabled(if: SharedData.isAvailable, "skipped: no shared data"))
+  func strictAndDefaultModeSeeTheSame() throws {
+    let samples = try pictures(in: #require(SharedData.path("imagenet_samples")))
+    try expectSameInStrictMode(squeezeNet(), samples)
+    if FileManager.default.fileExists(atPath: Self.efficientNet) {
+      try expectSameInStrictMode(
+        ModelFile.load(path: Self.efficientNet, registry: .standard), samples)
+    } else {
+      print("skipped: EfficientNet-Lite0 needs what `make demo` fetches")
+    }
+    let cifar = try #require(SharedData.path("cifar10_jpeg"))
+    try expectSameInStrictMode(
+      cifarResNet20(), try pictures(in: cifar).flatMap { try pictures(in: $0) })
   }
 
   /// The first `count` test digits, `[count, 1, 28, 28]` bytes, and their labels.
