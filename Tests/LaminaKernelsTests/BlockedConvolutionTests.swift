@@ -209,6 +209,21 @@ private struct BlockedCase {
   }
 }
 
+extension String {
+  fileprivate func padded(to count: Int) -> String {
+    self + String(repeating: " ", count: max(0, count - self.count))
+  }
+}
+
+/// Two digits: `3.1e-07`, `4.2`.
+private func short(_ x: Double) -> String {
+  guard x > 0, x.isFinite else { return "\(x)" }
+  var (mantissa, exponent) = (x, 0)
+  while mantissa < 1 && exponent > -40 { (mantissa, exponent) = (mantissa * 10, exponent - 1) }
+  let digits = "\((mantissa * 10).rounded() / 10)"
+  return exponent == 0 ? digits : "\(digits)e\(exponent)"
+}
+
 extension lk_activation {
   fileprivate func apply(_ x: Double) -> Double {
     switch kind {
@@ -608,6 +623,34 @@ extension lk_conv2d {
     #expect(seen.contains("5×5 winograd 4×4"), "\(seen.sorted())")
     #expect(seen.contains { $0.hasPrefix("1×7 winograd") }, "\(seen.sorted())")
     #expect(seen.contains { $0.hasPrefix("7×1 winograd") }, "\(seen.sorted())")
+  }
+
+  /// Errors against double precision, in units of the largest |y|, and how many times those of direct sums the
+  /// root of the mean square is.
+  @Test func winogradErrorsAreThoseOfThePoints() {
+    print("window  transform     shape            rms      max      rms of direct  ratio")
+    for (form, (kernel, name)) in forms.enumerated() {
+      for (channels, side) in [(16, 28), (64, 14)] {
+        let conv = lk_conv2d(
+          channels, side, side, to: 32, kernel: kernel,
+          pads: (kernel.0 / 2, kernel.1 / 2, kernel.0 / 2, kernel.1 / 2))
+        let test = BlockedCase(conv)
+        func errors(_ algorithm: Algorithm) -> (rms: Double, most: Double) {
+          guard let blocked = test.make(algorithm, threads: 1) else { return (.nan, .nan) }
+          let values = test.run(blocked, nil)
+          let squares = zip(values, test.expected).reduce(0.0) {
+            $0 + (Double($1.0) - $1.1) * (Double($1.0) - $1.1)
+          }
+          return ((squares / Double(values.count)).squareRoot() / test.scale, test.error(values))
+        }
+        let (summed, found) = (errors(direct), errors(.winograd(form: form, tiles: 14, splits: 1)))
+        let ratio = found.rms / summed.rms
+        print(
+          "\(kernel.0)×\(kernel.1)     \(name)  32×\(channels)×\(side)×\(side)".padded(to: 38),
+          short(found.rms), short(found.most), short(summed.rms), "     ", short(ratio))
+        #expect(found.most <= Self.bound && ratio <= 10, "\(name) of \(kernel)")
+      }
+    }
   }
 
   // MARK: Maps
