@@ -129,7 +129,7 @@ private struct Measurement {
       let counts = layer.step.multiplyAdds > 0
       return [
         layer.step.name, layer.kind?.name ?? "", layer.step.kernel,
-        layer.step.output.shape.description, milliseconds(layer.median),
+        layer.step.output.shape.description, (layer.median * 1000).decimal(4),
         counts ? layer.rate.decimal(1) : "", counts ? percent(layer.rate) : "",
       ]
     }
