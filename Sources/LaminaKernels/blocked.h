@@ -10,6 +10,7 @@ enum {
   LK_STEP_CHANNELS = 4,
   LK_MAX_BLOCK = 16,
   LK_AHEAD = 2048,
+  LK_WINOGRAD_FORMS = 10,
 };
 
 /// A tile of some pixels in a row times one or two blocks of output channels.
@@ -47,8 +48,12 @@ typedef struct lk_winograd_target {
   lk_activation activation;
 } lk_winograd_target;
 
+/// Winograd's transforms of tiles of `rows` × `columns` inputs under windows of `height` × `width`
+/// taps, to (rows − height + 1) × (columns − width + 1) outputs. Element p of what is transformed
+/// goes to to[p · position_stride].
 typedef struct lk_winograd_kernels {
-  /// Bᵀ d B of a block of channels; element p goes to to[p · position_stride].
+  size_t rows, columns, height, width;
+  /// Bᵀ d B of a block of channels.
   void (*input)(const float *from, size_t row, float *to, size_t position_stride);
   /// Aᵀ m A, then bias, residual and activation.
   void (*output)(const float *products, size_t position_stride, const lk_winograd_target *target);
@@ -72,7 +77,7 @@ typedef struct lk_blocked_kernels {
   lk_pixel_tile_kernel tile[3][2][LK_MAX_TILE_PIXELS];
   /// From plain rows, by stride (1, 2, 4), blocks − 1 and pixels − 1.
   lk_pixel_tile_kernel plain_tile[3][2][LK_MAX_TILE_PIXELS];
-  lk_winograd_kernels winograd2, winograd4;
+  lk_winograd_kernels winograd[LK_WINOGRAD_FORMS];
   void (*depthwise_row)(const lk_depthwise_row *row);
   /// y = activation(factors · x + residual) for `count` pixels of a block; `residual` may be NULL.
   void (*scale)(const float *x, const float *factors, const float *residual,
@@ -103,12 +108,19 @@ static inline size_t lk_tap_steps(size_t channels) {
 /// Cycles that a core needs for a panel of two blocks over `pixels` pixels in tiles of at most
 /// `most`, with `steps` steps each.
 double lk_panel_cycles(size_t pixels, size_t most, size_t steps);
-/// Cycles in which a core reads `bytes` of weights that all cores together read for the first time.
+/// Cycles in which all cores together read `bytes` of weights for the first time.
 double lk_weight_cycles(double bytes);
+/// Cycles of computing and reading side by side, which do not overlap in full.
+static inline double lk_overlapped(double compute, double read) {
+  return compute > read ? compute + read / 4 : read + compute / 4;
+}
 
 double lk_direct_cost(const lk_blocked_conv *conv);
-/// The cost of the best blocking of Winograd tiles of `tile` × `tile`, which it sets.
-double lk_winograd_cost(lk_blocked_conv *conv, size_t tile);
+/// The cost of the best blocking with transform `form`, which it sets; infinite when that does not
+/// fit the convolution.
+double lk_winograd_cost(lk_blocked_conv *conv, size_t form);
+/// `winograd 4×4`, the tile of outputs.
+const char *lk_winograd_name(const lk_blocked_conv *conv);
 
 size_t lk_winograd_packed_floats(const lk_blocked_conv *conv);
 void lk_winograd_pack(const lk_blocked_conv *conv, const float *weight, float *packed);

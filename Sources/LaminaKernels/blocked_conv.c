@@ -39,7 +39,7 @@ double lk_panel_cycles(size_t pixels, size_t most, size_t steps) {
   return cycles * (double)steps + (double)(tiles * TILE_CYCLES);
 }
 
-double lk_weight_cycles(double bytes) { return bytes / 7; }
+double lk_weight_cycles(double bytes) { return bytes / 10; }
 
 /// How the output is cut into tiles, panels of two blocks, and items of work.
 typedef struct plan {
@@ -88,7 +88,7 @@ double lk_direct_cost(const lk_blocked_conv *b) {
   const double compute = lk_panel_cycles(p.row_pixels, p.most, p.steps) * (double)p.rows *
                          (double)p.blocks_out * (double)conv->groups / 2;
   const double bytes = (double)p.steps * (double)conv->out_channels * sizeof(float);
-  return lk_most((size_t)compute, (size_t)lk_weight_cycles(bytes)) / (double)b->threads;
+  return lk_overlapped(compute / (double)b->threads, lk_weight_cycles(bytes));
 }
 
 /// Whether every tap of every output pixel lies in the map or its halo.
@@ -103,11 +103,10 @@ static bool is_inside_halo(const lk_blocked_conv *b) {
          right < c->in_width + b->in.halo + c->pad_left;
 }
 
-/// Whether the kernel has this shape and takes every pixel.
-static bool is_dense(const lk_conv2d *c, size_t height, size_t width) {
-  return c->groups == 1 && c->kernel_height == height && c->kernel_width == width &&
-         c->stride_height == 1 && c->stride_width == 1 && c->dilation_height == 1 &&
-         c->dilation_width == 1;
+/// Whether every tap of every pixel counts.
+static bool is_dense(const lk_conv2d *c) {
+  return c->groups == 1 && c->stride_height == 1 && c->stride_width == 1 &&
+         c->dilation_height == 1 && c->dilation_width == 1;
 }
 
 /// Splits the work by panels where each thread then reads only its share of many weights, else by
@@ -161,10 +160,11 @@ bool lk_make_blocked_conv(lk_blocked_conv *b, bool is_plain, int threads) {
   b->algorithm = LK_CONV_DIRECT;
   const bool is_direct = is_inside_halo(b);
   double best = is_direct ? lk_direct_cost(b) : 1e300;
-  if (is_dense(conv, 3, 3))
-    for (size_t tile = 2; tile <= (conv->allow_winograd ? 4 : 2); tile += 2) {
+  if (is_dense(conv))
+    // The first form is as accurate as direct summation.
+    for (size_t form = 0; form < (conv->allow_winograd ? LK_WINOGRAD_FORMS : 1); form++) {
       lk_blocked_conv other = *b;
-      const double cost = lk_winograd_cost(&other, tile);
+      const double cost = lk_winograd_cost(&other, form);
       if (cost >= best) continue;
       best = cost;
       *b = other;
@@ -181,7 +181,7 @@ const char *lk_blocked_conv_algorithm(const lk_blocked_conv *b) {
   case LK_CONV_DEPTHWISE:
     return "depthwise";
   case LK_CONV_WINOGRAD:
-    return b->winograd_tile == 2 ? "winograd 2×2" : "winograd 4×4";
+    return lk_winograd_name(b);
   default:
     return "direct";
   }

@@ -1,4 +1,5 @@
 #include "blocked.h"
+#include "winograd_points.h"
 
 #if defined(LK_TARGET_AVX512)
 #define PIXELS 14
@@ -134,95 +135,109 @@ STRIDED_TILE(2, 3)
 STRIDED_TILE(2, 4)
 
 // ------------------------------------------------------------------------------------------------
-// Winograd's transforms
+// Winograd's transforms; one of n = 1 leaves its axis as it is
+
+/// c₀·x₀ + c₁·x₁ + … over every second of x, `count` of them.
+LK_INLINE vf combine(const double *c, const vf *x, size_t count) {
+  vf sum = vf_set((float)c[0]) * x[0];
+  LK_UNROLL for (size_t i = 1; i < count; i++) sum = vf_fma(vf_set((float)c[i]), x[2 * i], sum);
+  return sum;
+}
 
 /// Bᵀ d along one axis.
 LK_INLINE void transform_in(size_t n, const vf *d, vf *t) {
-  if (n == 4) {
-    t[0] = d[0] - d[2];
-    t[1] = d[1] + d[2];
-    t[2] = d[2] - d[1];
-    t[3] = d[3] - d[1];
+  if (n == 1) {
+    t[0] = d[0];
     return;
   }
-  const vf half_root = vf_set(0.70710678f), root = vf_set(1.41421356f);
-  const vf a = vf_set(2.5f), two = vf_set(2), half = vf_set(0.5f);
-  const vf even1 = d[4] - two * d[2], odd1 = half_root * d[3] - root * d[1];
-  const vf even3 = d[4] - half * d[2], odd3 = root * d[3] - half_root * d[1];
-  t[0] = (d[0] + d[4]) - a * d[2];
-  t[1] = even1 + odd1;
-  t[2] = even1 - odd1;
-  t[3] = even3 + odd3;
-  t[4] = even3 - odd3;
-  t[5] = (d[1] + d[5]) - a * d[3];
-}
-
-/// Aᵀ m along one axis.
-LK_INLINE void transform_out(size_t n, const vf *m, vf *y) {
-  if (n == 4) {
-    y[0] = m[0] + m[1] + m[2];
-    y[1] = m[1] - m[2] + m[3];
-    return;
+  const lk_points *points = lk_points_for(n);
+  const size_t pairs = n / 2 - 1;
+  t[0] = combine(points->ends, d, pairs + 1);
+  t[n - 1] = combine(points->ends, d + 1, pairs + 1);
+  LK_UNROLL for (size_t j = 0; j < pairs; j++) {
+    const vf even = combine(points->even[j], d + 2, pairs);
+    const vf odd = combine(points->odd[j], d + 1, pairs);
+    t[2 * j + 1] = even + odd;
+    t[2 * j + 2] = even - odd;
   }
-  const vf s = vf_set(0.70710678f), two = vf_set(2), half = vf_set(0.5f),
-           root = vf_set(1.41421356f);
-  const vf twice = vf_set(2.82842712f), less = vf_set(0.35355339f);
-  const vf u = m[1] + m[2], v = m[1] - m[2], w = m[3] + m[4], z = m[3] - m[4];
-  y[0] = m[0] + (u + w);
-  y[1] = s * v + root * z;
-  y[2] = half * u + two * w;
-  y[3] = m[5] + (less * v + twice * z);
 }
 
-LK_INLINE void winograd_input(size_t n, const float *from, size_t row, float *to,
+/// Aᵀ m along one axis, to `count` outputs.
+LK_INLINE void transform_out(size_t n, size_t count, const vf *m, vf *y) {
+  y[0] = m[0];
+  if (n == 1) return;
+  const lk_points *points = lk_points_for(n);
+  const size_t pairs = n / 2 - 1;
+  vf sum[4], difference[4];
+  LK_UNROLL for (size_t j = 0; j < pairs; j++) {
+    sum[j] = m[2 * j + 1] + m[2 * j + 2];
+    difference[j] = m[2 * j + 1] - m[2 * j + 2];
+    y[0] += sum[j];
+  }
+  LK_UNROLL for (size_t i = 1; i < count; i++) {
+    const vf *part = i % 2 == 0 ? sum : difference;
+    y[i] = vf_set((float)points->powers[0][i]) * part[0];
+    LK_UNROLL for (size_t j = 1; j < pairs; j++) y[i] =
+        vf_fma(vf_set((float)points->powers[j][i]), part[j], y[i]);
+  }
+  y[count - 1] += m[n - 1];
+}
+
+#define N LK_MAX_TILE_INPUTS
+#define M LK_MAX_TILE_OUTPUTS
+
+LK_INLINE void winograd_input(size_t rows, size_t columns, const float *from, size_t row, float *to,
                               size_t position_stride) {
-  vf half[6][6];
-  LK_UNROLL for (size_t j = 0; j < n; j++) {
-    vf d[6], t[6];
-    LK_UNROLL for (size_t i = 0; i < n; i++) d[i] = vf_load(from + i * row + j * LK_LANES);
-    transform_in(n, d, t);
-    LK_UNROLL for (size_t i = 0; i < n; i++) half[i][j] = t[i];
+  vf half[N][N];
+  LK_UNROLL for (size_t j = 0; j < columns; j++) {
+    vf d[N], t[N];
+    LK_UNROLL for (size_t i = 0; i < rows; i++) d[i] = vf_load(from + i * row + j * LK_LANES);
+    transform_in(rows, d, t);
+    LK_UNROLL for (size_t i = 0; i < rows; i++) half[i][j] = t[i];
   }
-  LK_UNROLL for (size_t i = 0; i < n; i++) {
-    vf t[6];
-    transform_in(n, half[i], t);
-    LK_UNROLL for (size_t j = 0; j < n; j++) vf_store(to + (i * n + j) * position_stride, t[j]);
+  LK_UNROLL for (size_t i = 0; i < rows; i++) {
+    vf t[N];
+    transform_in(columns, half[i], t);
+    LK_UNROLL for (size_t j = 0; j < columns; j++)
+        vf_store(to + (i * columns + j) * position_stride, t[j]);
   }
 }
 
-LK_INLINE void winograd_output(size_t n, const float *products, size_t position_stride,
+LK_INLINE void winograd_output(size_t rows, size_t tile_rows, size_t columns, size_t tile_columns,
+                               const float *products, size_t position_stride,
                                const lk_winograd_target *target) {
-  const size_t m = n - 2;
-  vf half[4][6], y[4][LK_MAX_TILE_PIXELS];
-  LK_UNROLL for (size_t j = 0; j < n; j++) {
-    vf d[6], t[4];
-    LK_UNROLL for (size_t i = 0; i < n; i++) d[i] =
-        vf_load(products + (i * n + j) * position_stride);
-    transform_out(n, d, t);
-    LK_UNROLL for (size_t i = 0; i < m; i++) half[i][j] = t[i];
+  vf half[M][N], y[M][LK_MAX_TILE_PIXELS];
+  LK_UNROLL for (size_t j = 0; j < columns; j++) {
+    vf d[N], t[M];
+    LK_UNROLL for (size_t i = 0; i < rows; i++) d[i] =
+        vf_load(products + (i * columns + j) * position_stride);
+    transform_out(rows, tile_rows, d, t);
+    LK_UNROLL for (size_t i = 0; i < tile_rows; i++) half[i][j] = t[i];
   }
   const vf bias = target->bias ? vf_load(target->bias) : vf_set(0);
-  const bool whole = target->height == m && target->width == m;
-  LK_UNROLL for (size_t i = 0; i < m; i++) {
-    transform_out(n, half[i], y[i]);
-    LK_UNROLL for (size_t j = 0; j < m; j++) y[i][j] += bias;
+  LK_UNROLL for (size_t i = 0; i < tile_rows; i++) {
+    transform_out(columns, tile_columns, half[i], y[i]);
+    LK_UNROLL for (size_t j = 0; j < tile_columns; j++) y[i][j] += bias;
   }
-  if (whole) {
-    if (target->residual)
-      LK_UNROLL for (size_t i = 0; i < m; i++) LK_UNROLL for (size_t j = 0; j < m; j++) y[i][j] +=
-          vf_load(target->residual + i * target->residual_row + j * LK_LANES);
-    LK_UNROLL for (size_t i = 0; i < m; i += 2) activate_sums(y + i, 2, m, target->activation);
-    LK_UNROLL for (size_t i = 0; i < m; i++) LK_UNROLL for (size_t j = 0; j < m; j++)
-        vf_store(target->to + i * target->row + j * LK_LANES, y[i][j]);
+  if (target->height == tile_rows && target->width == tile_columns) {
+    LK_UNROLL for (size_t i = 0; i < tile_rows; i++) {
+      if (target->residual)
+        LK_UNROLL for (size_t j = 0; j < tile_columns; j++) y[i][j] +=
+            vf_load(target->residual + i * target->residual_row + j * LK_LANES);
+      activate_sums(y + i, 1, tile_columns, target->activation);
+      LK_UNROLL for (size_t j = 0; j < tile_columns; j++)
+          vf_store(target->to + i * target->row + j * LK_LANES, y[i][j]);
+    }
     return;
   }
-  float lines[16 * LK_LANES];
-  LK_UNROLL for (size_t i = 0; i < m; i++) LK_UNROLL for (size_t j = 0; j < m; j++)
-      vf_store(lines + (i * m + j) * LK_LANES, y[i][j]);
+  float lines[M * M * LK_LANES];
+  LK_UNROLL for (size_t i = 0; i < tile_rows; i++)
+      LK_UNROLL for (size_t j = 0; j < tile_columns; j++)
+          vf_store(lines + (i * M + j) * LK_LANES, y[i][j]);
   for (size_t i = 0; i < target->height; i++)
     for (size_t j = 0; j < target->width; j++) {
       vf sum[2][LK_MAX_TILE_PIXELS];
-      sum[0][0] = vf_load(lines + (i * m + j) * LK_LANES);
+      sum[0][0] = vf_load(lines + (i * M + j) * LK_LANES);
       if (target->residual)
         sum[0][0] += vf_load(target->residual + i * target->residual_row + j * LK_LANES);
       activate_sums(sum, 1, 1, target->activation);
@@ -230,23 +245,23 @@ LK_INLINE void winograd_output(size_t n, const float *products, size_t position_
     }
 }
 
-static void winograd_input2(const float *from, size_t row, float *to, size_t position_stride) {
-  winograd_input(4, from, row, to, position_stride);
-}
-
-static void winograd_input4(const float *from, size_t row, float *to, size_t position_stride) {
-  winograd_input(6, from, row, to, position_stride);
-}
-
-static void winograd_output2(const float *products, size_t position_stride,
-                             const lk_winograd_target *target) {
-  winograd_output(4, products, position_stride, target);
-}
-
-static void winograd_output4(const float *products, size_t position_stride,
-                             const lk_winograd_target *target) {
-  winograd_output(6, products, position_stride, target);
-}
+#define WINOGRAD(name, rows, height, columns, width)                                               \
+  static void name##_input(const float *from, size_t row, float *to, size_t position_stride) {     \
+    winograd_input(rows, columns, from, row, to, position_stride);                                 \
+  }                                                                                                \
+  static void name##_output(const float *products, size_t position_stride,                         \
+                            const lk_winograd_target *target) {                                    \
+    winograd_output(rows, rows - height + 1, columns, columns - width + 1, products,               \
+                    position_stride, target);                                                      \
+  }
+#define WINOGRAD_ENTRY(name, rows, height, columns, width)                                         \
+  {rows, columns, height, width, name##_input, name##_output},
+#define EACH_WINOGRAD(f)                                                                           \
+  f(winograd_3x3_2, 4, 3, 4, 3) f(winograd_3x3_4, 6, 3, 6, 3) f(winograd_5x5_2, 6, 5, 6, 5)        \
+      f(winograd_5x5_4, 8, 5, 8, 5) f(winograd_1x3_4, 1, 1, 6, 3) f(winograd_3x1_4, 6, 3, 1, 1)    \
+          f(winograd_1x7_2, 1, 1, 8, 7) f(winograd_7x1_2, 8, 7, 1, 1)                              \
+              f(winograd_1x7_4, 1, 1, 10, 7) f(winograd_7x1_4, 10, 7, 1, 1)
+EACH_WINOGRAD(WINOGRAD)
 
 // ------------------------------------------------------------------------------------------------
 // Depthwise
@@ -319,8 +334,7 @@ const lk_blocked_kernels LK_NAME(lk_blocked_kernels) = {
              {{tile0_1x1, tile0_1x2, tile0_1x3, tile0_1x4},
               {tile0_2x1, tile0_2x2, tile0_2x3, tile0_2x4}}},
     .plain_tile = {LISTS(plain1_), LISTS(plain2_), LISTS(plain4_)},
-    .winograd2 = {winograd_input2, winograd_output2},
-    .winograd4 = {winograd_input4, winograd_output4},
+    .winograd = {EACH_WINOGRAD(WINOGRAD_ENTRY)},
     .depthwise_row = depthwise_row,
     .scale = scale,
     .sum = sum,

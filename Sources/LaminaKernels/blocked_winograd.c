@@ -1,84 +1,88 @@
-// 3×3 convolution with stride 1 by F(m×m, 3×3) of Winograd 1980 and Lavin and Gray 2016: y = Aᵀ[(G
-// g Gᵀ) ⊙ (Bᵀ d B)]A for tiles d of (m + 2)² inputs that overlap by 2 and tiles y of m² outputs.
-// The sum over input channels makes (m + 2)² matrix products. F(4×4) uses the points 0, ±1/√2, ±√2,
-// ∞, which keep the error near that of direct summation, F(2×2) 0, ±1, ∞.
+// Convolution with stride 1 by F(m × m', r × r') of Winograd 1980 and Lavin and Gray 2016: y =
+// Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A for tiles d of inputs that overlap by the taps less one, and tiles y of
+// outputs. The sum over input channels makes a matrix product for each element of a tile.
 #include "blocked.h"
+#include "winograd_points.h"
 
-#include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
-enum {
-  MAX_POSITIONS = 36,
-  /// Tiles in a block at most.
-  MAX_TILES = 28,
-  INPUT_CYCLES_2 = 30,
-  OUTPUT_CYCLES_2 = 25,
-  INPUT_CYCLES_4 = 85,
-  OUTPUT_CYCLES_4 = 60,
-};
+/// Tiles in a block at most.
+enum { MAX_TILES = 28 };
+
+/// Cycles of the transforms of one vector, for each element of a tile.
+static const double INPUT_CYCLES = 2.2, OUTPUT_CYCLES = 1.6;
 
 typedef struct plan {
   const lk_blocked_kernels *kernels;
   const lk_winograd_kernels *transforms;
-  size_t tile, positions, rows, columns, tiles, blocks, width;
+  size_t positions, tile_height, tile_width, rows, columns, tiles, blocks, width;
   size_t steps, blocks_in, blocks_out, panels;
   size_t input_position, product_position;
 } plan;
 
 static plan make_plan(const lk_blocked_conv *b) {
   const lk_conv2d *conv = &b->conv;
-  plan p = {.kernels = lk_blocked_kernels_for(b->isa), .tile = b->winograd_tile};
-  p.transforms = p.tile == 2 ? &p.kernels->winograd2 : &p.kernels->winograd4;
-  p.positions = (p.tile + 2) * (p.tile + 2);
-  p.rows = lk_ceil_div(conv->out_height, p.tile);
-  p.columns = lk_ceil_div(conv->out_width, p.tile);
+  plan p = {.kernels = lk_blocked_kernels_for(b->isa)};
+  p.transforms = &p.kernels->winograd[b->winograd_form];
+  p.positions = p.transforms->rows * p.transforms->columns;
+  p.tile_height = p.transforms->rows - p.transforms->height + 1;
+  p.tile_width = p.transforms->columns - p.transforms->width + 1;
+  p.rows = lk_ceil_div(conv->out_height, p.tile_height);
+  p.columns = lk_ceil_div(conv->out_width, p.tile_width);
   p.tiles = conv->batch * p.rows * p.columns;
   p.width = b->winograd_tiles;
   p.blocks = p.width ? lk_ceil_div(p.tiles, p.width) : 0;
   p.steps = lk_tap_steps(conv->in_channels);
-  p.blocks_in = lk_ceil_div(conv->in_channels, p.kernels->lanes);
-  p.blocks_out = lk_ceil_div(conv->out_channels, p.kernels->lanes);
+  const size_t lanes = p.kernels->lanes;
+  p.blocks_in = lk_ceil_div(conv->in_channels, lanes);
+  p.blocks_out = lk_ceil_div(conv->out_channels, lanes);
   p.panels = lk_ceil_div(p.blocks_out, 2);
   // An odd number of vectors apart, so that the positions do not meet in one set of a cache.
-  p.input_position = (p.blocks_in * p.width | 1) * p.kernels->lanes;
-  p.product_position = (2 * p.width | 1) * p.kernels->lanes;
+  p.input_position = (p.blocks_in * p.width | 1) * lanes;
+  p.product_position = (2 * p.width | 1) * lanes;
   return p;
 }
 
-double lk_winograd_cost(lk_blocked_conv *b, size_t tile) {
-  b->winograd_tile = tile;
+const char *lk_winograd_name(const lk_blocked_conv *b) {
+  static const char *const names[LK_WINOGRAD_FORMS] = {
+      "winograd 2×2", "winograd 4×4", "winograd 2×2", "winograd 4×4", "winograd 1×4",
+      "winograd 4×1", "winograd 1×2", "winograd 2×1", "winograd 1×4", "winograd 4×1"};
+  return names[b->winograd_form];
+}
+
+/// The cost with `p.tiles` in `blocks` blocks and the panels in `splits` parts.
+static double cost_of(const plan *p, size_t threads, size_t blocks, size_t splits) {
+  const size_t width = lk_ceil_div(p->tiles, blocks);
+  const double positions = (double)p->positions, panels = (double)lk_ceil_div(p->panels, splits);
+  const double panel_bytes = positions * (double)(2 * p->steps * p->kernels->lanes) * sizeof(float);
+  const double sums = panels * positions * lk_panel_cycles(width, p->kernels->pixels, p->steps);
+  // Weights that leave the second-level cache come again for every block.
+  const double again = panels * panel_bytes > 600e3 ? panels * panel_bytes / 14 : 0;
+  const double item = (double)(width * p->blocks_in) * positions * INPUT_CYCLES +
+                      (sums > again ? sums : again) +
+                      panels * (double)(2 * width) * positions * OUTPUT_CYCLES;
+  return lk_overlapped(item * (double)lk_ceil_div(blocks * splits, threads),
+                       lk_weight_cycles((double)p->blocks_out / 2 * panel_bytes));
+}
+
+double lk_winograd_cost(lk_blocked_conv *b, size_t form) {
+  b->winograd_form = form;
   b->winograd_tiles = 0;
   const plan p = make_plan(b);
-  const double input = tile == 2 ? INPUT_CYCLES_2 : INPUT_CYCLES_4;
-  const double output = tile == 2 ? OUTPUT_CYCLES_2 : OUTPUT_CYCLES_4;
-  const size_t threads = (size_t)b->threads;
-  const double panel_bytes = (double)(p.positions * p.steps * 2 * p.kernels->lanes) * sizeof(float);
-  const double bytes = panel_bytes * (double)p.blocks_out / 2;
   double best = 1e300;
+  if (p.transforms->height != b->conv.kernel_height || p.transforms->width != b->conv.kernel_width)
+    return best;
   for (size_t blocks = lk_ceil_div(p.tiles, MAX_TILES), tries = 0; blocks <= p.tiles && tries < 16;
-       blocks++, tries++) {
-    const size_t width = lk_ceil_div(p.tiles, blocks);
+       blocks++, tries++)
     for (size_t splits = 1; splits <= p.panels;
          splits = splits < p.panels && splits * 2 > p.panels ? p.panels : splits * 2) {
-      const double panels = (double)lk_ceil_div(p.panels, splits);
-      const double sums =
-          panels * (double)p.positions * lk_panel_cycles(width, p.kernels->pixels, p.steps);
-      // Weights that leave the second-level cache come again for every block.
-      const double again = panels * panel_bytes > 600e3 ? panels * panel_bytes / 14 : 0;
-      const double item = (double)(width * p.blocks_in) * input + (sums > again ? sums : again) +
-                          panels * (double)(2 * width) * output;
-      double cost = item * (double)lk_ceil_div(blocks * splits, threads);
-      const double first = lk_weight_cycles(bytes) / (double)threads;
-      if (cost < first) cost = first;
-      if (cost < best) {
-        best = cost;
-        b->winograd_tiles = width;
-        b->panel_splits = splits;
-      }
-      if (splits == p.panels) break;
+      const double cost = cost_of(&p, (size_t)b->threads, blocks, splits);
+      if (cost >= best) continue;
+      best = cost;
+      b->winograd_tiles = lk_ceil_div(p.tiles, blocks);
+      b->panel_splits = splits;
     }
-  }
   return best;
 }
 
@@ -87,43 +91,58 @@ size_t lk_winograd_packed_floats(const lk_blocked_conv *b) {
   return p.positions * p.steps * p.blocks_out * p.kernels->lanes;
 }
 
+/// G g along one axis.
+static void transform_weight(size_t n, size_t taps, const double *g, size_t stride, double *u) {
+  if (n == 1) {
+    u[0] = g[0];
+    return;
+  }
+  const lk_points *points = lk_points_for(n);
+  u[0] = points->first * g[0];
+  u[n - 1] = g[(taps - 1) * stride];
+  for (size_t j = 0; j < n / 2 - 1; j++) {
+    double part[2] = {0, 0};
+    for (size_t i = 0; i < taps; i++) part[i % 2] += points->weights[j][i] * g[i * stride];
+    u[2 * j + 1] = part[0] + part[1];
+    u[2 * j + 2] = part[0] - part[1];
+  }
+}
+
+/// G g Gᵀ of a window of taps.
+static void transform_window(const lk_winograd_kernels *k, const float *weight, double *u) {
+  double g[LK_MAX_TILE_TAPS * LK_MAX_TILE_TAPS], half[LK_MAX_TILE_TAPS][LK_MAX_TILE_INPUTS];
+  for (size_t i = 0; i < k->height * k->width; i++) g[i] = weight ? weight[i] : 0;
+  for (size_t j = 0; j < k->width; j++)
+    transform_weight(k->rows, k->height, g + j, k->width, half[j]);
+  for (size_t i = 0; i < k->rows; i++)
+    transform_weight(k->columns, k->width, &half[0][i], LK_MAX_TILE_INPUTS, u + i * k->columns);
+}
+
 /// Panels of [position][channel][two blocks].
 void lk_winograd_pack(const lk_blocked_conv *b, const float *weight, float *packed) {
-  const double a = sqrt(0.5), c = sqrt(2.0);
-  const double G4[6][3] = {{1, 0, 0},
-                           {-1 / 1.5, -a / 1.5, -0.5 / 1.5},
-                           {-1 / 1.5, a / 1.5, -0.5 / 1.5},
-                           {1 / 6.0, c / 6, 2 / 6.0},
-                           {1 / 6.0, -c / 6, 2 / 6.0},
-                           {0, 0, 1}};
-  const double G2[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
   const plan p = make_plan(b);
-  const double(*G)[3] = p.tile == 2 ? G2 : G4;
-  const size_t n = p.tile + 2, lanes = p.kernels->lanes, channels = b->conv.in_channels;
+  const size_t lanes = p.kernels->lanes, channels = b->conv.in_channels;
+  const size_t taps = p.transforms->height * p.transforms->width;
   for (size_t block = 0; block < p.blocks_out; block += 2) {
     const size_t width = lk_least(2, p.blocks_out - block) * lanes;
     float *panel = packed + block * lanes * p.positions * p.steps;
     for (size_t i = 0; i < p.steps; i++)
       for (size_t o = 0; o < width; o++) {
         const size_t output = block * lanes + o;
-        const bool is_inside = i < channels && output < b->conv.out_channels;
-        const float *g = weight + (output * channels + i) * 9;
-        double half[6][3];
-        for (size_t u = 0; u < n; u++)
-          for (size_t v = 0; v < 3; v++)
-            half[u][v] = is_inside ? G[u][0] * g[v] + G[u][1] * g[3 + v] + G[u][2] * g[6 + v] : 0;
-        for (size_t u = 0; u < n; u++)
-          for (size_t v = 0; v < n; v++)
-            panel[((u * n + v) * p.steps + i) * width + o] =
-                (float)(half[u][0] * G[v][0] + half[u][1] * G[v][1] + half[u][2] * G[v][2]);
+        const float *g = i < channels && output < b->conv.out_channels
+                             ? weight + (output * channels + i) * taps
+                             : NULL;
+        double u[LK_MAX_TILE_INPUTS * LK_MAX_TILE_INPUTS];
+        transform_window(p.transforms, g, u);
+        for (size_t position = 0; position < p.positions; position++)
+          panel[(position * p.steps + i) * width + o] = (float)u[position];
       }
   }
 }
 
-static size_t edge_floats(const plan *p) { return p->positions * p->kernels->lanes; }
-
 static size_t worker_floats(const plan *p) {
-  const size_t floats = p->positions * (p->input_position + p->product_position) + edge_floats(p);
+  const size_t floats =
+      p->positions * (p->input_position + p->product_position + p->kernels->lanes);
   return lk_ceil_div(floats, 16) * 16;
 }
 
@@ -143,11 +162,13 @@ typedef struct run {
 /// Copies the tile at (y, x), which sticks out of the map and its halo, with zeros around.
 static void copy_edge(const run *run, const float *image, ptrdiff_t y, ptrdiff_t x, float *edge) {
   const lk_map *map = &run->conv->in;
-  const ptrdiff_t n = (ptrdiff_t)run->plan.tile + 2, lanes = (ptrdiff_t)run->plan.kernels->lanes;
+  const lk_winograd_kernels *transforms = run->plan.transforms;
+  const ptrdiff_t rows = (ptrdiff_t)transforms->rows, columns = (ptrdiff_t)transforms->columns;
+  const ptrdiff_t lanes = (ptrdiff_t)run->plan.kernels->lanes;
   const ptrdiff_t height = (ptrdiff_t)run->conv->conv.in_height;
   const ptrdiff_t width = (ptrdiff_t)run->conv->conv.in_width, halo = (ptrdiff_t)map->halo;
-  for (ptrdiff_t i = 0; i < n; i++)
-    for (ptrdiff_t j = 0; j < n; j++, edge += lanes) {
+  for (ptrdiff_t i = 0; i < rows; i++)
+    for (ptrdiff_t j = 0; j < columns; j++, edge += lanes) {
       const bool is_inside = y + i >= 0 && y + i < height && x + j >= 0 && x + j < width;
       if (is_inside)
         memcpy(edge, image + (y + i + halo) * (ptrdiff_t)map->row + (x + j + halo) * lanes,
@@ -163,14 +184,15 @@ static void transform_inputs(const run *run, size_t first, size_t count, float *
   const lk_map *map = &run->conv->in;
   const plan *p = &run->plan;
   const size_t lanes = p->kernels->lanes;
-  const ptrdiff_t n = (ptrdiff_t)p->tile + 2, halo = (ptrdiff_t)map->halo;
+  const ptrdiff_t rows = (ptrdiff_t)p->transforms->rows, halo = (ptrdiff_t)map->halo;
+  const ptrdiff_t columns = (ptrdiff_t)p->transforms->columns;
   for (size_t t = 0; t < count; t++) {
     const size_t image = (first + t) / (p->rows * p->columns);
     const size_t row = (first + t) / p->columns % p->rows, column = (first + t) % p->columns;
-    const ptrdiff_t y = (ptrdiff_t)(row * p->tile) - (ptrdiff_t)conv->pad_top;
-    const ptrdiff_t x = (ptrdiff_t)(column * p->tile) - (ptrdiff_t)conv->pad_left;
-    const bool is_inside = y >= -halo && y + n <= (ptrdiff_t)conv->in_height + halo && x >= -halo &&
-                           x + n <= (ptrdiff_t)conv->in_width + halo;
+    const ptrdiff_t y = (ptrdiff_t)(row * p->tile_height) - (ptrdiff_t)conv->pad_top;
+    const ptrdiff_t x = (ptrdiff_t)(column * p->tile_width) - (ptrdiff_t)conv->pad_left;
+    const bool is_inside = y >= -halo && y + rows <= (ptrdiff_t)conv->in_height + halo &&
+                           x >= -halo && x + columns <= (ptrdiff_t)conv->in_width + halo;
     for (size_t block = 0; block < p->blocks_in; block++) {
       const float *from = run->input + block * map->block + image * map->image;
       float *to = inputs + (block * count + t) * lanes;
@@ -180,7 +202,7 @@ static void transform_inputs(const run *run, size_t first, size_t count, float *
                              map->row, to, p->input_position);
       } else {
         copy_edge(run, from, y, x, edge);
-        p->transforms->input(edge, (size_t)n * lanes, to, p->input_position);
+        p->transforms->input(edge, p->transforms->columns * lanes, to, p->input_position);
       }
     }
   }
@@ -223,11 +245,11 @@ static void transform_outputs(const run *run, size_t block, size_t first, size_t
                                .activation = conv->activation};
   for (size_t t = 0; t < count; t++) {
     const size_t image = (first + t) / (p->rows * p->columns);
-    const size_t y = (first + t) / p->columns % p->rows * p->tile;
-    const size_t x = (first + t) % p->columns * p->tile;
+    const size_t y = (first + t) / p->columns % p->rows * p->tile_height;
+    const size_t x = (first + t) % p->columns * p->tile_width;
     float *map = run->output + block * b->out.block + image * b->out.image;
-    target.height = lk_least(p->tile, conv->out_height - y);
-    target.width = lk_least(p->tile, conv->out_width - x);
+    target.height = lk_least(p->tile_height, conv->out_height - y);
+    target.width = lk_least(p->tile_width, conv->out_width - x);
     target.to = map + (y + b->out.halo) * b->out.row + (x + b->out.halo) * lanes;
     if (run->residual)
       target.residual = run->residual + block * b->residual.block + image * b->residual.image +

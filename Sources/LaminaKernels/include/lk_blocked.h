@@ -23,7 +23,7 @@ typedef enum lk_conv_algorithm {
   LK_CONV_DIRECT,     ///< sums of products of channels and taps; a grouped one per group
   LK_CONV_FROM_PLAIN, ///< direct, from a plain input [batch, channels, height, width]
   LK_CONV_DEPTHWISE,  ///< a filter for each channel
-  LK_CONV_WINOGRAD,   ///< by transforms F(m×m, 3×3)
+  LK_CONV_WINOGRAD,   ///< by transforms of tiles
 } lk_conv_algorithm;
 
 /// A convolution (see lk_conv2d) from a map to a map, made by lk_make_blocked_conv.
@@ -34,7 +34,7 @@ typedef struct lk_blocked_conv {
   int threads;
   lk_conv_algorithm algorithm;
   /// Tiles and blocks, chosen for speed; results do not depend on them.
-  size_t panel_splits, pixel_splits, winograd_tile, winograd_tiles;
+  size_t panel_splits, pixel_splits, winograd_form, winograd_tiles;
 } lk_blocked_conv;
 
 /// Chooses the algorithm and its blocking for the instruction set that is active now. `conv`, `in`,
@@ -43,7 +43,7 @@ typedef struct lk_blocked_conv {
 /// the padding.
 bool lk_make_blocked_conv(lk_blocked_conv *conv, bool is_plain, int threads);
 
-/// `direct`, `direct from NCHW`, `depthwise`, `winograd 2×2` or `winograd 4×4`.
+/// `direct`, `direct from NCHW`, `depthwise`, or `winograd 4×4` with the outputs of a tile.
 const char *lk_blocked_conv_algorithm(const lk_blocked_conv *conv);
 
 /// Bytes of the packed weight.
