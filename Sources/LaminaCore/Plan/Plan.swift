@@ -166,8 +166,8 @@ private struct PlanCompiler {
     /// The caller's input it stands for.
     var input: Int?
     var isRequested = false
-    /// The buffer whose memory this one shares.
-    var sharing: Int?
+    /// The buffer whose memory this one is, or lies in from `offset` on.
+    var home: (buffer: Int, offset: Int)?
     var first = Int.max
     var last = -1
   }
@@ -267,7 +267,7 @@ private struct PlanCompiler {
 
   /// The buffer in `layout`, by a conversion step where it is needed.
   private mutating func convert(_ buffer: Int, _ spec: TensorSpec, to layout: TensorLayout) -> Int {
-    if buffers[buffer].layout == layout { return buffer }
+    if buffers[buffer].layout.holds(layout, spec) { return buffer }
     if let present = conversions[buffer]?[layout] { return present }
     let target = makeBuffer(spec, layout)
     conversions[buffer, default: [:]][layout] = target
@@ -372,19 +372,22 @@ private struct PlanCompiler {
     }
     for index in buffers.indices where buffers[index].isRequested { buffers[index].last = end }
 
+    var isJoined = [Bool](repeating: false, count: drafts.count)
+    for (step, draft) in drafts.enumerated() { isJoined[step] = join(draft) }
+
     var inPlaceSteps: Set<Int> = []
     for (step, draft) in drafts.enumerated() {
       guard let source = inPlaceSource(of: draft, at: step),
         case .buffer(let target, _, _)? = draft.outputs.first
       else { continue }
-      let root = buffers[source].sharing ?? source
-      buffers[target].sharing = root
+      buffers[target].home = (source, 0)
+      let root = home(of: source).buffer
       buffers[root].last = max(buffers[root].last, buffers[target].last)
       inPlaceSteps.insert(step)
     }
 
     let owners = buffers.indices.filter {
-      buffers[$0].sharing == nil && buffers[$0].input == nil && buffers[$0].last >= 0
+      buffers[$0].home == nil && buffers[$0].input == nil && buffers[$0].last >= 0
     }
     let planner = try MemoryPlanner(
       owners.map {
@@ -402,11 +405,12 @@ private struct PlanCompiler {
         if let input = buffers[buffer].input {
           return Plan.Operand(shape: shape, type: type, place: .input(input))
         }
-        let offset = offsets[buffers[buffer].sharing ?? buffer] ?? 0
-        return Plan.Operand(shape: shape, type: type, place: .arena(offset))
+        let home = home(of: buffer)
+        return Plan.Operand(
+          shape: shape, type: type, place: .arena((offsets[home.buffer] ?? 0) + home.offset))
       }
     }
-    let steps = drafts.enumerated().map { step, draft in
+    let steps = drafts.enumerated().filter { !isJoined[$0.offset] }.map { step, draft in
       Plan.Step(
         path: draft.path, name: draft.node.map { graph.nodes[$0].name } ?? draft.path,
         operation: draft.operation, inputs: draft.inputs.map(place),
@@ -428,6 +432,39 @@ private struct PlanCompiler {
     return (steps, outputs, MemoryPlanner.aligned(planner.byteCount))
   }
 
+  /// The buffer that owns the memory of `buffer`, and where in it that lies.
+  private func home(of buffer: Int) -> (buffer: Int, offset: Int) {
+    var (buffer, offset) = (buffer, 0)
+    while let home = buffers[buffer].home {
+      offset += home.offset
+      buffer = home.buffer
+    }
+    return (buffer, offset)
+  }
+
+  /// Whether the inputs of a step that joins them now lie in its output, so that it need not run.
+  private mutating func join(_ draft: Draft) -> Bool {
+    guard case .prepared(let prepared) = draft.operation, prepared.joinsInputs,
+      case .buffer(let target, _, _)? = draft.outputs.first
+    else { return false }
+    var offsets: [Int: Int] = [:]
+    var offset = 0
+    for input in draft.inputs {
+      guard case .buffer(let source, _, _) = input, buffers[source].input == nil,
+        buffers[source].home == nil, !buffers[source].isRequested, offsets[source] == nil,
+        offset % MemoryPlanner.alignment == 0
+      else { return false }
+      offsets[source] = offset
+      offset += buffers[source].byteCount
+    }
+    for (source, offset) in offsets {
+      buffers[source].home = (target, offset)
+      buffers[target].first = min(buffers[target].first, buffers[source].first)
+      buffers[target].last = max(buffers[target].last, buffers[source].last)
+    }
+    return true
+  }
+
   /// The buffer that the step's first output may take over: the first input's, when this is its last use.
   private func inPlaceSource(of draft: Draft, at step: Int) -> Int? {
     guard options.optimization > .none, let node = draft.node,
@@ -435,12 +472,12 @@ private struct PlanCompiler {
       case .layer = draft.operation,
       case .buffer(let source, let shape, let type)? = draft.inputs.first,
       case .buffer(let target, shape, type)? = draft.outputs.first,
-      buffers[source].layout == buffers[target].layout
+      buffers[source].layout == buffers[target].layout, buffers[target].home == nil
     else { return nil }
-    let root = buffers[source].sharing ?? source
+    let root = home(of: source).buffer
     let readings = (draft.inputs + draft.parameters).count { slot in
       if case .buffer(let buffer, _, _) = slot {
-        (buffers[buffer].sharing ?? buffer) == root
+        home(of: buffer).buffer == root
       } else {
         false
       }

@@ -24,6 +24,10 @@ package struct ReLU: Layer {
     run(integer)
   }
 
+  package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])
+    -> [Int]
+  { outputHalos }
+
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     context.inputs[0].type == .float32 ? PreparedElementwise(Self.function, context) : nil
   }
