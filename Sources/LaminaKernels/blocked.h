@@ -129,6 +129,18 @@ void lk_winograd_run(lk_pool *pool, const lk_blocked_conv *conv, const float *in
                      const float *weights, const float *bias, const float *residual, float *output,
                      void *scratch);
 
+/// Where the pixel at row `y` and column `x` of an image lies in a block of a map.
+static inline size_t lk_place(const lk_map *map, size_t lanes, size_t image, size_t y, size_t x) {
+  return image * map->image + (y + map->halo) * map->row + (x + map->halo) * lanes;
+}
+
+/// Floats of the bias, which stands before the packed weight.
+size_t lk_bias_floats(const lk_blocked_conv *conv);
+/// Where each tap lies from the first, and how many bytes that takes. `line` is the distance of
+/// rows gathered from a plain input.
+void lk_make_taps(const lk_blocked_conv *conv, size_t lanes, size_t line, ptrdiff_t *taps);
+size_t lk_taps_bytes(const lk_blocked_conv *conv);
+
 /// Zeros around pixels first ..< end of row `y` in one block of one image, and above the first and
 /// below the last row.
 void lk_clear_halo(const lk_blocked_conv *conv, size_t lanes, float *image, size_t y, size_t first,

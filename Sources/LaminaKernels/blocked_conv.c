@@ -192,7 +192,7 @@ const char *lk_blocked_conv_algorithm(const lk_blocked_conv *b) {
 // ------------------------------------------------------------------------------------------------
 // Weights: the bias in whole blocks, then panels [block][tap][channel][two blocks]
 
-static size_t bias_floats(const lk_blocked_conv *b) {
+size_t lk_bias_floats(const lk_blocked_conv *b) {
   const size_t lanes = lk_blocked_kernels_for(b->isa)->lanes;
   return lk_ceil_div(b->conv.out_channels, lanes) * lanes;
 }
@@ -200,13 +200,13 @@ static size_t bias_floats(const lk_blocked_conv *b) {
 static size_t weight_floats(const lk_blocked_conv *b) {
   const size_t lanes = lk_blocked_kernels_for(b->isa)->lanes;
   if (b->algorithm == LK_CONV_WINOGRAD) return lk_winograd_packed_floats(b);
-  if (b->algorithm == LK_CONV_DEPTHWISE) return bias_floats(b) * taps_of(&b->conv);
+  if (b->algorithm == LK_CONV_DEPTHWISE) return lk_bias_floats(b) * taps_of(&b->conv);
   const plan p = make_plan(b);
   return p.blocks_out * b->conv.groups * lanes * p.steps;
 }
 
 size_t lk_blocked_conv_packed_bytes(const lk_blocked_conv *b) {
-  return lk_ceil_div((bias_floats(b) + weight_floats(b)) * sizeof(float), 64) * 64;
+  return lk_ceil_div((lk_bias_floats(b) + weight_floats(b)) * sizeof(float), 64) * 64;
 }
 
 static void pack_panels(const lk_blocked_conv *b, const float *weight, float *to) {
@@ -241,7 +241,7 @@ static void pack_depthwise(const lk_blocked_conv *b, const float *weight, float 
 void lk_blocked_conv_pack(const lk_blocked_conv *b, const float *weight, const float *bias,
                           void *packed) {
   float *to = packed;
-  const size_t count = bias_floats(b);
+  const size_t count = lk_bias_floats(b);
   memset(to, 0, count * sizeof *to);
   if (bias) memcpy(to, bias, b->conv.out_channels * sizeof *to);
   to += count;
@@ -285,11 +285,6 @@ typedef struct run {
   _Atomic size_t next;
 } run;
 
-/// The first of item's pixels in row `row`, and the place of the pixel in a map.
-static size_t place(const lk_map *map, size_t lanes, size_t image, size_t y, size_t x) {
-  return image * map->image + (y + map->halo) * map->row + (x + map->halo) * lanes;
-}
-
 static void run_panel(const run *run, size_t panel, size_t first_tile, size_t end_tile,
                       lk_pixel_tile *tile, const float *buffer) {
   const lk_blocked_conv *b = run->conv;
@@ -310,15 +305,15 @@ static void run_panel(const run *run, size_t panel, size_t first_tile, size_t en
     const size_t end = lk_share(p->row_pixels, p->row_tiles, column + 1);
     const size_t image = p->is_flat ? 0 : row / conv->out_height;
     const size_t y = p->is_flat ? 0 : row % conv->out_height;
-    tile->output = output + place(&b->out, lanes, image, y, x);
-    tile->residual = residual ? residual + place(&b->residual, lanes, image, y, x) : NULL;
+    tile->output = output + lk_place(&b->out, lanes, image, y, x);
+    tile->residual = residual ? residual + lk_place(&b->residual, lanes, image, y, x) : NULL;
     if (buffer) {
       const size_t kind = p->stride_kind == 2 ? 2 : p->stride_kind;
       tile->input = buffer + x * conv->stride_width;
       run->kernels->plain_tile[kind][vectors - 1][end - x - 1](tile);
     } else {
-      tile->input = input + place(&b->in, lanes, image, y * conv->stride_height - conv->pad_top,
-                                  x * conv->stride_width - conv->pad_left);
+      tile->input = input + lk_place(&b->in, lanes, image, y * conv->stride_height - conv->pad_top,
+                                     x * conv->stride_width - conv->pad_left);
       tile->ahead = t == first_tile ? LK_AHEAD : 0;
       run->kernels->tile[p->stride_kind][vectors - 1][end - x - 1](tile);
     }
@@ -411,11 +406,11 @@ static void depthwise_task(void *context, size_t item) {
   for (size_t y = 0; y < conv->out_height; y++) {
     row.input =
         run->input + block * b->in.block +
-        place(&b->in, lanes, image, y * conv->stride_height - conv->pad_top, 0 - conv->pad_left);
-    row.output = output + place(&b->out, lanes, image, y, 0);
+        lk_place(&b->in, lanes, image, y * conv->stride_height - conv->pad_top, 0 - conv->pad_left);
+    row.output = output + lk_place(&b->out, lanes, image, y, 0);
     if (run->residual)
       row.residual =
-          run->residual + block * b->residual.block + place(&b->residual, lanes, image, y, 0);
+          run->residual + block * b->residual.block + lk_place(&b->residual, lanes, image, y, 0);
     run->kernels->depthwise_row(&row);
     lk_clear_halo(b, lanes, output + image * b->out.image, y, 0, conv->out_width);
   }
@@ -427,7 +422,7 @@ static size_t line_floats(const lk_conv2d *conv) {
          (conv->kernel_width - 1) * conv->dilation_width + 1;
 }
 
-static size_t taps_bytes(const lk_blocked_conv *b) {
+size_t lk_taps_bytes(const lk_blocked_conv *b) {
   const size_t count =
       taps_of(&b->conv) * (b->algorithm == LK_CONV_FROM_PLAIN ? b->conv.in_channels : 1);
   return lk_ceil_div(count * sizeof(ptrdiff_t), 64) * 64;
@@ -440,10 +435,10 @@ static size_t worker_floats(const lk_blocked_conv *b) {
 
 size_t lk_blocked_conv_scratch_bytes(const lk_blocked_conv *b) {
   if (b->algorithm == LK_CONV_WINOGRAD) return lk_winograd_scratch_bytes(b);
-  return taps_bytes(b) + worker_floats(b) * (size_t)b->threads * sizeof(float);
+  return lk_taps_bytes(b) + worker_floats(b) * (size_t)b->threads * sizeof(float);
 }
 
-static void make_taps(const lk_blocked_conv *b, size_t lanes, size_t line, ptrdiff_t *taps) {
+void lk_make_taps(const lk_blocked_conv *b, size_t lanes, size_t line, ptrdiff_t *taps) {
   const lk_conv2d *conv = &b->conv;
   const bool is_plain = b->algorithm == LK_CONV_FROM_PLAIN;
   for (size_t c = 0; c < (is_plain ? conv->in_channels : 1); c++)
@@ -457,7 +452,7 @@ static void make_taps(const lk_blocked_conv *b, size_t lanes, size_t line, ptrdi
 
 void lk_blocked_conv_run(lk_pool *pool, const lk_blocked_conv *b, const float *input,
                          const void *packed, const float *residual, float *output, void *scratch) {
-  const float *bias = packed, *weights = bias + bias_floats(b);
+  const float *bias = packed, *weights = bias + lk_bias_floats(b);
   if (b->algorithm == LK_CONV_WINOGRAD) {
     lk_winograd_run(pool, b, input, weights, bias, residual, output, scratch);
     return;
@@ -472,10 +467,10 @@ void lk_blocked_conv_run(lk_pool *pool, const lk_blocked_conv *b, const float *i
              .residual = residual,
              .output = output,
              .taps = scratch,
-             .scratch = (float *)((char *)scratch + taps_bytes(b)),
+             .scratch = (float *)((char *)scratch + lk_taps_bytes(b)),
              .worker_floats = worker_floats(b),
              .line = line_floats(&b->conv)};
-  make_taps(b, kernels->lanes, run.line, run.taps);
+  lk_make_taps(b, kernels->lanes, run.line, run.taps);
   const size_t threads = lk_least((size_t)b->threads, (size_t)lk_pool_thread_count(pool));
   switch (b->algorithm) {
   case LK_CONV_DEPTHWISE:

@@ -270,6 +270,9 @@ static void pack_run(const lk_patch_run *run, size_t plane, size_t channels, flo
   }
 }
 
+/// How far ahead a row is fetched, in floats.
+#define AHEAD 256
+
 LK_INLINE void dot_some(const int rows, const float *a, size_t lda, size_t k, const float *x,
                         float *sums) {
   vf sum[4][2];
@@ -278,6 +281,8 @@ LK_INLINE void dot_some(const int rows, const float *a, size_t lda, size_t k, co
   for (; i + 2 * LK_LANES <= k; i += 2 * LK_LANES) {
     const vf x0 = vf_load(x + i), x1 = vf_load(x + i + LK_LANES);
     LK_UNROLL for (int r = 0; r < rows; r++) {
+      __builtin_prefetch(a + r * lda + i + AHEAD, 0, 2);
+      __builtin_prefetch(a + r * lda + i + AHEAD + LK_LANES, 0, 2);
       sum[r][0] = vf_fma(vf_load(a + r * lda + i), x0, sum[r][0]);
       sum[r][1] = vf_fma(vf_load(a + r * lda + i + LK_LANES), x1, sum[r][1]);
     }

@@ -108,6 +108,10 @@ public protocol PreparedLayer: Sendable {
   /// Whether the one output is the bytes of the inputs one behind the other. The plan may then have their
   /// producers write into the output, and not run this. Default false.
   var joinsInputs: Bool { get }
+  /// This and `next`, which alone reads the one output of this as its first input, as one: its inputs are
+  /// those of this, then the others of `next`; its outputs are those of `next`. nil: they stay two. Default
+  /// nil.
+  func followed(by next: any PreparedLayer) -> (any PreparedLayer)?
   /// What runs, for `explain()`: `gemm avx512 14×32`. Default empty.
   var summary: String { get }
   /// Runs. Views give the tensor's shape; the memory behind them has the declared layouts.
@@ -123,6 +127,8 @@ extension PreparedLayer {
   public var packedBytes: Int { 0 }
   /// Something else.
   public var joinsInputs: Bool { false }
+  /// They stay two.
+  public func followed(by next: any PreparedLayer) -> (any PreparedLayer)? { nil }
   /// Nothing to say.
   public var summary: String { "" }
 }

@@ -87,6 +87,7 @@ public final class Plan: Sendable {
       model: model, inputs: inputs, options: options, threads: threads)
     try compiler.rewrite()
     try compiler.emitSteps()
+    compiler.joinSteps()
     let memory = try compiler.placeBuffers()
     inputSpecs = inputs
     outputNames = compiler.requested.map(\.name)
@@ -439,6 +440,34 @@ private struct PlanCompiler {
   }
 
   // MARK: Memory
+
+  /// Makes one step of two where the second alone reads the first's output and the layers can run so.
+  mutating func joinSteps() {
+    var readers: [Int: [Int]] = [:]
+    for (step, draft) in drafts.enumerated() {
+      for case .buffer(let buffer, _, _) in draft.inputs + draft.parameters {
+        readers[buffer, default: []].append(step)
+      }
+    }
+    var isGone = [Bool](repeating: false, count: drafts.count)
+    for step in drafts.indices {
+      let draft = drafts[step]
+      guard case .prepared(let first) = draft.operation, draft.outputs.count == 1,
+        case .buffer(let between, _, _)? = draft.outputs.first, !buffers[between].isRequested,
+        let reader = readers[between]?.first, readers[between]?.count == 1,
+        case .prepared(let second) = drafts[reader].operation,
+        case .buffer(between, _, _)? = drafts[reader].inputs.first,
+        let both = first.followed(by: second)
+      else { continue }
+      drafts[reader].operation = .prepared(both)
+      drafts[reader].inputs = draft.inputs + drafts[reader].inputs.dropFirst()
+      drafts[reader].multiplyAdds = draft.multiplyAdds.saturatingSum(drafts[reader].multiplyAdds)
+      scratchByteCount = max(scratchByteCount, both.scratchBytes)
+      isGone[step] = true
+    }
+    trunkDraftCount -= isGone.prefix(trunkDraftCount).count { $0 }
+    drafts = zip(drafts, isGone).filter { !$0.1 }.map(\.0)
+  }
 
   mutating func placeBuffers() throws -> (
     steps: [Plan.Step], trunkStepCount: Int, outputs: [Plan.Operand], arenaByteCount: Int

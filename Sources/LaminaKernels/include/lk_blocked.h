@@ -62,6 +62,23 @@ size_t lk_blocked_conv_scratch_bytes(const lk_blocked_conv *conv);
 void lk_blocked_conv_run(lk_pool *pool, const lk_blocked_conv *conv, const float *input,
                          const void *packed, const float *residual, float *output, void *scratch);
 
+/// A depthwise convolution and the 1×1 convolution of its result, piece by piece of the map, so
+/// that what lies between stays in the cache.
+typedef struct lk_separable_conv {
+  lk_blocked_conv depthwise, pointwise;
+  size_t pieces;
+} lk_separable_conv;
+
+/// Takes two convolutions made by lk_make_blocked_conv, of which the second reads what the first
+/// writes; false when they are not such a pair.
+bool lk_make_separable_conv(lk_separable_conv *conv, const lk_blocked_conv *first,
+                            const lk_blocked_conv *second);
+size_t lk_separable_conv_scratch_bytes(const lk_separable_conv *conv);
+/// Both convolutions with their packed weights; the residual is the second's.
+void lk_separable_conv_run(lk_pool *pool, const lk_separable_conv *conv, const float *input,
+                           const void *packed_depthwise, const void *packed_pointwise,
+                           const float *residual, float *output, void *scratch);
+
 /// Copies a map of `channels` channels to another place. Halo and missing channels become zeros.
 void lk_f32_copy_map(lk_pool *pool, size_t batch, size_t channels, size_t height, size_t width,
                      const lk_map *from_map, const float *from, const lk_map *to_map, float *to);

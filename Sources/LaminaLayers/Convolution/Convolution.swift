@@ -250,8 +250,8 @@ struct PreparedConvolution: PreparedLayer {
 
 /// A convolution of maps in blocks of channels, with weight and bias packed.
 struct BlockedConvolution: PreparedLayer {
-  private let convolution: lk_blocked_conv
-  private let packed: AlignedBuffer
+  fileprivate let convolution: lk_blocked_conv
+  fileprivate let packed: AlignedBuffer
   private let layouts: (inputs: [TensorLayout], output: TensorLayout)
   let scratchBytes: Int
 
@@ -298,12 +298,54 @@ struct BlockedConvolution: PreparedLayer {
       packed.baseAddress)
   }
 
+  func followed(by next: any PreparedLayer) -> (any PreparedLayer)? {
+    (next as? BlockedConvolution).flatMap { SeparableConvolution(self, $0) }
+  }
+
   func run(_ call: ForwardCall) throws {
     guard let scratch = call.scratch.baseAddress else { return }
     withUnsafePointer(to: convolution) { convolution in
       lk_blocked_conv_run(
         call.pool.handle, convolution, call.inputs[0].floats, packed.baseAddress,
         call.inputs.count > 1 ? call.inputs[1].floats : nil, call.outputs[0].floats, scratch)
+    }
+  }
+}
+
+/// A depthwise convolution and the 1×1 convolution that reads it, piece by piece of the map.
+struct SeparableConvolution: PreparedLayer {
+  private let convolution: lk_separable_conv
+  private let depthwise: BlockedConvolution
+  private let pointwise: BlockedConvolution
+
+  var inputLayouts: [TensorLayout]? {
+    (depthwise.inputLayouts ?? []) + (pointwise.inputLayouts ?? []).dropFirst()
+  }
+  var outputLayouts: [TensorLayout]? { pointwise.outputLayouts }
+  var packedBytes: Int { depthwise.packedBytes + pointwise.packedBytes }
+  var scratchBytes: Int {
+    withUnsafePointer(to: convolution) { lk_separable_conv_scratch_bytes($0) }
+  }
+  var summary: String { "depthwise, " + pointwise.summary }
+
+  /// nil when the two are not such a pair.
+  init?(_ depthwise: BlockedConvolution, _ pointwise: BlockedConvolution) {
+    guard depthwise.inputLayouts?.count == 1 else { return nil }
+    var convolution = lk_separable_conv()
+    var (first, second) = (depthwise.convolution, pointwise.convolution)
+    guard lk_make_separable_conv(&convolution, &first, &second) else { return nil }
+    self.convolution = convolution
+    self.depthwise = depthwise
+    self.pointwise = pointwise
+  }
+
+  func run(_ call: ForwardCall) throws {
+    guard let scratch = call.scratch.baseAddress else { return }
+    withUnsafePointer(to: convolution) { convolution in
+      lk_separable_conv_run(
+        call.pool.handle, convolution, call.inputs[0].floats, depthwise.packed.baseAddress,
+        pointwise.packed.baseAddress, call.inputs.count > 1 ? call.inputs[1].floats : nil,
+        call.outputs[0].floats, scratch)
     }
   }
 }

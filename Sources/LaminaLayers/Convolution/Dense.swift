@@ -80,9 +80,11 @@ package struct Dense: Layer {
   }
 
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
-    guard let weight = context.parameters.first?.value else { return nil }
+    let rows = rows(of: context.inputs[0].shape)
+    // One row reads the weight once, which needs no other order for it.
+    guard let weight = context.parameters.first?.value, rows > 1 else { return nil }
     return try PreparedDense(
-      rows: rows(of: context.inputs[0].shape), weight: weight, hasBias: hasBias,
+      rows: rows, weight: weight, hasBias: hasBias,
       threads: context.threads)
   }
 }
