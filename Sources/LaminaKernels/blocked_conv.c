@@ -28,8 +28,8 @@ enum {
   TILE_CYCLES = 40,
   /// A tile of fewer pixels waits for its own sums.
   LEAST_PIXELS = 4,
-  /// What of the input a chunk of pixels may take of the second-level cache.
-  CHUNK_BYTES = 256 << 10,
+  /// What a chunk of input pixels, or all weights, may take of the second-level cache.
+  CHUNK_BYTES = 512 << 10,
   ITEMS_PER_THREAD = 4,
 };
 
@@ -121,17 +121,19 @@ static void split_direct(lk_blocked_conv *b) {
   const size_t weight_bytes = p.steps * conv->out_channels * sizeof(float);
   const size_t wanted = threads > 1 ? ITEMS_PER_THREAD * threads : 1;
   b->pixel_splits = b->panel_splits = 1;
-  if (threads > 1 && p.panels >= wanted &&
-      (bytes <= CHUNK_BYTES * 3 / 2 || weight_bytes >= 2 * bytes)) {
+  if (threads > 1 && p.panels >= wanted && (bytes <= CHUNK_BYTES || weight_bytes >= 3 * bytes)) {
     b->panel_splits = p.panels;
     if (p.panels % threads != 0 && p.panels < 16 * threads)
       b->pixel_splits = lk_least(threads, p.tiles);
     return;
   }
-  b->pixel_splits = lk_least(lk_most(lk_ceil_div(bytes, CHUNK_BYTES), wanted),
-                             lk_most(p.tiles / LEAST_PIXELS, 1));
+  // Many weights pass through the cache once a chunk: those are few then.
+  b->pixel_splits =
+      lk_most(weight_bytes > CHUNK_BYTES ? threads : wanted,
+              lk_ceil_div(bytes, weight_bytes > CHUNK_BYTES ? 2 * CHUNK_BYTES : CHUNK_BYTES / 2));
+  b->pixel_splits = lk_least(b->pixel_splits, lk_most(p.tiles / LEAST_PIXELS, 1));
   b->pixel_splits = lk_least(lk_ceil_div(b->pixel_splits, threads) * threads, p.tiles);
-  if (b->pixel_splits < wanted)
+  if (b->pixel_splits < threads)
     b->panel_splits = lk_least(lk_ceil_div(wanted, b->pixel_splits), p.panels);
 }
 

@@ -24,6 +24,8 @@ struct MachineProbe {
   /// A convolution on one thread.
   struct Gate {
     var name: String
+    /// What ran.
+    var kernel: String
     /// 10⁹ operations a second, two for each multiplication of direct evaluation.
     var rate: Double
     /// Of the multiply-adds that one thread can do.
@@ -60,8 +62,9 @@ struct MachineProbe {
       1e6 * Processor.loopSeconds(all, together: true)
     )
     gates = try Chain.all.map { chain in
-      let rate = try chain.measure()
-      return Gate(name: chain.name, rate: rate, share: rate / arithmetic[0].multiplyAdds)
+      let (rate, kernel) = try chain.measure()
+      return Gate(
+        name: chain.name, kernel: kernel, rate: rate, share: rate / arithmetic[0].multiplyAdds)
     }
   }
 
@@ -98,7 +101,8 @@ struct MachineProbe {
     rows += gates.map { row in
       [
         "convolution \(row.name)",
-        "\(row.rate.decimal(1)) GFLOP/s, \((100 * row.share).decimal(1)) % of the peak of 1 thread",
+        "\(row.rate.decimal(1)) GFLOP/s, \((100 * row.share).decimal(1)) % of the peak of 1 thread, "
+          + "\(row.kernel)",
       ]
     }
     return rows
@@ -132,6 +136,7 @@ struct MachineProbe {
         gates.map {
           .object([
             "name": .string($0.name),
+            "kernel": .string($0.kernel),
             "gflops": .double($0.rate),
             "share_of_peak": .double($0.share),
           ])
@@ -147,6 +152,8 @@ private struct Chain {
   let side: Int
   /// Channels of the input and of each convolution's output.
   let channels: [Int]
+  /// Above 1 there is no way but direct summation.
+  var dilation = 1
   var isStrict = false
 
   static let all = [
@@ -154,7 +161,10 @@ private struct Chain {
       name: "1×1, 256 → 1024 → 256 on 14×14", kernel: 1, side: 14,
       channels: [256, 1024, 256, 1024, 256, 1024, 256]),
     Chain(
-      name: "3×3, 128 → 128 on 28×28, direct", kernel: 3, side: 28,
+      name: "3×3 dilated by 2, 128 → 128 on 28×28", kernel: 3, side: 28,
+      channels: [Int](repeating: 128, count: 7), dilation: 2),
+    Chain(
+      name: "3×3, 128 → 128 on 28×28, strict", kernel: 3, side: 28,
       channels: [Int](repeating: 128, count: 7), isStrict: true),
     Chain(
       name: "3×3, 128 → 128 on 28×28", kernel: 3, side: 28,
@@ -164,13 +174,19 @@ private struct Chain {
       channels: [Int](repeating: 64, count: 7)),
   ]
 
-  /// 10⁹ operations a second on one thread: the best of many runs.
-  func measure() throws -> Double {
+  /// 10⁹ operations a second on one thread, the best of many runs; and the kernels.
+  func measure() throws -> (rate: Double, kernel: String) {
     var builder = GraphBuilder(name: "chain", registry: .standard)
     var x = try builder.input("x", [.fixed(1), .fixed(channels[0]), .fixed(side), .fixed(side)])
     for (index, count) in channels.dropFirst().enumerated() {
-      x = try builder.convolution(
-        "conv\(index)", x, channels: count, kernel: kernel, padding: .zeros(kernel / 2), bias: true)
+      let padding = kernel / 2 * dilation
+      x = try builder.add(
+        "lamina.conv2d", "conv\(index)", x,
+        attributes: [
+          "out_channels": .int(count), "kernel_size": .ints([kernel, kernel]),
+          "dilations": .ints([dilation, dilation]),
+          "padding": .ints([padding, padding, padding, padding]),
+        ])
     }
     try builder.output(x, name: "y")
     let model = try Model(initializing: builder.graph, registry: .standard)
@@ -188,6 +204,8 @@ private struct Chain {
         best = min(best, time / .seconds(1))
       } while clock.now < end
     }
-    return 2 * Double(try ModelSummary(model).multiplyAdds) / best / 1e9
+    let steps = try session.plan(for: [input.spec]).stepSummaries.filter { $0.multiplyAdds > 0 }
+    let operations = 2 * Double(steps.reduce(0) { $0 + $1.multiplyAdds })
+    return (operations / best / 1e9, Set(steps.map(\.kernel)).sorted().joined(separator: ", "))
   }
 }

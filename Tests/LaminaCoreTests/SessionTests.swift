@@ -296,7 +296,7 @@ import Testing
   @Test func denormalsAreZeroWithinARunOnly() throws {
     let model = try chain { builder, x in try builder.add("test.double", "y", x) }
     let session = try Session(model: model)
-    let tiny = try Tensor([1, 3, 1, 1], [Float.leastNonzeroMagnitude, 1e-40, 1])
+    let tiny = try Tensor([1, 3, 1, 1], [Float.leastNonzeroMagnitude, 0x1p-140, 1])
     let doubled = { tiny.elements(as: Float.self).map { 2 * $0 } }
     let before = doubled()
     #expect(before[0] > 0 && before[1] > 0)

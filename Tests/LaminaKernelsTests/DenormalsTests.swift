@@ -13,7 +13,7 @@ private final class Meeting: Sendable {
   func attend() {
     arrived.add(1, ordering: .acquiringAndReleasing)
     while arrived.load(ordering: .acquiring) < threads {}
-    numbers.withLock { $0.append(2e-40 * Float(threads)) }
+    numbers.withLock { $0.append(0x1p-140 * Float(threads)) }
   }
 
   /// What the threads of `pool` got, in ascending order.
@@ -41,11 +41,11 @@ private final class Meeting: Sendable {
     #expect(after == before)
     #expect(flushed == [0])
     #expect(stillFlushed == [0])
-    #expect(Meeting(of: 1).held(on: nil) == [2e-40])
+    #expect(Meeting(of: 1).held(on: nil) == [0x1p-140])
   }
 
   @Test func threadsOfAPoolFlushAndTheCallersDoesNot() {
     let pool = TwoThreads()
-    #expect(Meeting(of: 2).held(on: pool.pool) == [0, 4e-40])
+    #expect(Meeting(of: 2).held(on: pool.pool) == [0, 0x1p-139])
   }
 }

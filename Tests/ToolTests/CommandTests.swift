@@ -183,7 +183,7 @@ private func expectedLines() throws -> [String] {
   let loop = try #require(probe["empty_loop"] as? [String: Any])
   #expect(loop["threads"] as? Int == ThreadPool.defaultThreadCount)
   #expect((loop["microseconds"] as? Double ?? 0) > 0)
-  #expect(try rows("convolutions").count == 4)
+  #expect(try rows("convolutions").count == 5)
   for row in try rows("convolutions") { #expect((row["share_of_peak"] as? Double ?? 0) > 0) }
   let text = try Tool.run("doctor", "--probe")
   #expect(text.status == 0)

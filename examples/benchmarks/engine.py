@@ -21,6 +21,8 @@ def lamina(folder, name, x, threads):
     import lamina
     model = lamina.load(folder / "models" / f"{name}.onnx", threads=threads)
     yield "run", lambda: model.run(x)[0]
+    bound = model.bind(x)
+    yield "bound", lambda: bound()[0]
 
 
 def onnx_runtime(folder, name, x, threads):

@@ -218,14 +218,16 @@ def parse():
     parser.add_argument("--networks", type=Path, required=True, metavar="DIRECTORY")
     parser.add_argument("--engines", default=",".join(ENGINES), help="default: %(default)s")
     parser.add_argument("--batches", default="1,16", help="default: %(default)s; small networks take 1 alone")
-    parser.add_argument("--threads", type=int, default=2, help="default: %(default)s")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)),
+                        help="default: as many as this process may use, %(default)s")
     parser.add_argument("--rounds", type=int, default=9, help="visits to each engine; default: %(default)s")
     parser.add_argument("--seconds", type=float, default=0.3, help="of runs a visit; default: %(default)s")
     parser.add_argument("--pause", type=float, default=0.1,
                         help="seconds behind a visit, so that threads park; default: %(default)s")
     parser.add_argument("--starts", type=int, default=3, help="processes for memory and start; default: %(default)s")
     parser.add_argument("--start-network", default="resnet50", help="default: %(default)s")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write tables, between the marks of a file that has them")
+    parser.add_argument("--markdown", type=Path, metavar="FILE",
+                        help="write the tables, between the marks of a file that has them")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     options = parser.parse_args()
     options.engines = options.engines.split(",")

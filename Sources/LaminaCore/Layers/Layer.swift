@@ -57,6 +57,11 @@ public protocol Layer: Sendable {
   /// `outputHalos`, should they come in blocks of channels. Default 0.
   func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int]) -> [Int]
 
+  /// Whether the images of a batch do not touch each other: element n of the outputs' first axis depends
+  /// on elements n of the inputs' first axes alone. A plan may then run part of a batch at a time. Default
+  /// false.
+  func isBatchwise(for inputs: [TensorSpec]) -> Bool
+
   /// Plain NCHW in, plain NCHW out. Writes every element of every output.
   func forward(_ call: ForwardCall) throws
   /// Adds into the non-nil gradients.
@@ -94,6 +99,8 @@ extension Layer {
   public func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])
     -> [Int]
   { inputs.map { _ in 0 } }
+  /// Unknown.
+  public func isBatchwise(for inputs: [TensorSpec]) -> Bool { false }
   /// Throws `unsupported`.
   public func backward(_ call: BackwardCall) throws {
     throw LaminaError(.unsupported, "\(Self.kind) has no backward pass")

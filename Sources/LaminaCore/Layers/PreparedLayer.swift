@@ -22,6 +22,16 @@ public enum TensorLayout: Sendable, Hashable {
     }
   }
 
+  /// Whether a feature map's bytes in this layout are its bytes in `other` too, perhaps with more behind.
+  func holds(_ other: TensorLayout, _ spec: TensorSpec) -> Bool {
+    if self == other { return true }
+    guard spec.shape.rank == 4, spec.shape[0] == 1, spec.shape[2] == 1, spec.shape[3] == 1 else {
+      return false
+    }
+    for case .blocked(_, let halo) in [self, other] where halo > 0 { return false }
+    return byteCount(spec) >= other.byteCount(spec)
+  }
+
   /// Where the pixels of a feature map [N, C, H, W] lie.
   package func map(_ shape: Shape) -> lk_map {
     var map = lk_map(channels: 1, halo: 0, block: 0, image: 0, row: 0)
@@ -95,6 +105,9 @@ public protocol PreparedLayer: Sendable {
   var scratchBytes: Int { get }
   /// Bytes of packed weights it holds, for reports. Default 0.
   var packedBytes: Int { get }
+  /// Whether the one output is the bytes of the inputs one behind the other. The plan may then have their
+  /// producers write into the output, and not run this. Default false.
+  var joinsInputs: Bool { get }
   /// What runs, for `explain()`: `gemm avx512 14×32`. Default empty.
   var summary: String { get }
   /// Runs. Views give the tensor's shape; the memory behind them has the declared layouts.
@@ -108,6 +121,8 @@ extension PreparedLayer {
   public var outputLayouts: [TensorLayout]? { nil }
   /// None.
   public var packedBytes: Int { 0 }
+  /// Something else.
+  public var joinsInputs: Bool { false }
   /// Nothing to say.
   public var summary: String { "" }
 }

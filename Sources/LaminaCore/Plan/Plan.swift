@@ -1,3 +1,5 @@
+import LaminaKernels
+
 /// How a session plans and runs.
 public struct SessionOptions: Sendable, Hashable {
   /// Threads, by default as many as the process may use.
@@ -41,6 +43,8 @@ public final class Plan: Sendable {
     case layer(any Layer)
     case prepared(any PreparedLayer)
     case convert(from: TensorLayout, to: TensorLayout)
+    /// Copies what a piece of the batch gave to its place in the whole.
+    case collect
   }
 
   /// One thing to run.
@@ -69,6 +73,8 @@ public final class Plan: Sendable {
   /// A line for each change that a rewrite made.
   public let rewrites: [String]
   let steps: [Step]
+  /// How many of the first steps run once for each of `pieces` parts of the batch.
+  let trunk: (stepCount: Int, pieces: Int)
   let outputs: [Operand]
   let scratchOffset: Int
   let scratchByteCount: Int
@@ -85,6 +91,7 @@ public final class Plan: Sendable {
     inputSpecs = inputs
     outputNames = compiler.requested.map(\.name)
     steps = memory.steps
+    trunk = (memory.trunkStepCount, compiler.pieces)
     outputs = memory.outputs
     outputSpecs = memory.outputs.map { TensorSpec($0.shape, $0.type) }
     scratchOffset = memory.arenaByteCount
@@ -105,6 +112,10 @@ public final class Plan: Sendable {
     lines.append("\(rewrites.count) rewrites")
     lines += rewrites.map { "  " + $0 }
     lines.append("\(steps.count) steps")
+    if trunk.pieces > 1 {
+      lines.append(
+        "the first \(trunk.stepCount) steps run for each of \(trunk.pieces) parts of the batch")
+    }
     for step in steps {
       var line = "  \(step.path)"
       switch step.operation {
@@ -112,6 +123,7 @@ public final class Plan: Sendable {
       case .prepared(let prepared):
         if !prepared.summary.isEmpty { line += " [\(prepared.summary)]" }
       case .convert(let from, let to): line += " \(from) → \(to)"
+      case .collect: break
       }
       for (operand, layout) in zip(step.outputs, step.layouts) {
         line += " → \(operand.shape)"
@@ -166,13 +178,17 @@ private struct PlanCompiler {
     /// The caller's input it stands for.
     var input: Int?
     var isRequested = false
-    /// The buffer whose memory this one shares.
-    var sharing: Int?
+    /// The buffer whose memory this one is, or lies in from `offset` on.
+    var home: (buffer: Int, offset: Int)?
     var first = Int.max
     var last = -1
   }
 
   var drafts: [Draft] = []
+  /// Parts of the batch that the first `trunkDraftCount` drafts run for, and where they leave results.
+  var pieces = 1
+  var trunkDraftCount = 0
+  var collected: [Int] = []
   var buffers: [Buffer] = []
   /// The buffer of each value, by value index.
   var bufferOfValue: [Int?] = []
@@ -229,17 +245,82 @@ private struct PlanCompiler {
   mutating func emitSteps() throws {
     bufferOfValue = [Int?](repeating: nil, count: graph.valueCount)
     chooseHalos()
+    let whole = inference
+    let trunk = chooseTrunk()
+    if let trunk {
+      pieces = trunk.pieces
+      inference = trunk.inference
+    }
     for (index, value) in graph.inputValues.enumerated() {
       bufferOfValue[value.index] = makeBuffer(inference[value], .plain, input: index)
     }
     for (index, node) in graph.nodes.enumerated() {
+      if index == trunk?.nodeCount { leaveTrunk(index, whole) }
       try withErrorPath(node.path) { try emit(node, index) }
     }
+    if trunk?.nodeCount == graph.nodes.count { leaveTrunk(graph.nodes.count, whole) }
     for (_, value) in requested {
       guard constant(value) == nil, let buffer = bufferOfValue[value.index] else { continue }
       let plain = convert(buffer, inference[value], to: .plain)
       buffers[plain].isRequested = true
     }
+  }
+
+  /// The first nodes that can run for part of the batch at a time, and in how many parts their activations
+  /// stay in the last cache.
+  private func chooseTrunk() -> (nodeCount: Int, pieces: Int, inference: Graph.Inference)? {
+    guard options.optimization == .full, let batch = inputs.first?.shape.dimensions.first,
+      batch > 1,
+      inputs.allSatisfy({ $0.shape.rank > 1 && $0.shape[0] == batch && $0.value == nil })
+    else { return nil }
+    var nodeCount = 0
+    var mostBytes = 0
+    for node in graph.nodes {
+      let (read, written) = (node.inputs.map { inference[$0] }, node.outputs.map { inference[$0] })
+      guard node.layer.isBatchwise(for: read), node.readValues.count == node.inputs.count,
+        written.allSatisfy({ $0.value != nil || $0.shape.rank > 0 && $0.shape[0] == batch })
+      else { break }
+      nodeCount += 1
+      let bytes = (read + written).reduce(0) { $0 + ($1.value == nil ? $1.byteCount : 0) }
+      mostBytes = max(mostBytes, bytes)
+    }
+    let cache = lk_cache_bytes(3)
+    let budget = (cache > 0 ? cache : 32 << 20) * 3 / 8
+    let pieces = (1...batch).first { batch % $0 == 0 && mostBytes / $0 <= budget } ?? batch
+    guard pieces > 1 else { return nil }
+    var trunk = graph
+    trunk.nodes = Array(graph.nodes.prefix(nodeCount))
+    let parts = inputs.compactMap { input in
+      (try? Shape([batch / pieces] + input.shape.dimensions.dropFirst())).map {
+        TensorSpec($0, input.type)
+      }
+    }
+    guard
+      let inference = try? trunk.inferSpecs(
+        inputs: parts, parameters: parameters, foldingLimit: .max, limits: options.limits)
+    else { return nil }
+    return (nodeCount, pieces, inference)
+  }
+
+  /// Collects what the trunk computes for the nodes behind it.
+  private mutating func leaveTrunk(_ nodeCount: Int, _ whole: Graph.Inference) {
+    let wanted = Set(
+      graph.nodes.dropFirst(nodeCount).flatMap(\.readValues) + requested.map(\.value))
+    for value in graph.nodes.prefix(nodeCount).flatMap(\.outputs) where wanted.contains(value) {
+      guard constant(value) == nil, let buffer = bufferOfValue[value.index] else { continue }
+      let (part, all) = (inference[value], whole[value])
+      let source = convert(buffer, part, to: .plain)
+      let target = makeBuffer(all, .plain)
+      drafts.append(
+        Draft(
+          node: nil, path: "batch", operation: .collect,
+          inputs: [.buffer(source, part.shape, part.type)], parameters: [],
+          outputs: [.buffer(target, all.shape, all.type)]))
+      bufferOfValue[value.index] = target
+      collected.append(target)
+    }
+    trunkDraftCount = drafts.count
+    inference = whole
   }
 
   private mutating func chooseHalos() {
@@ -267,7 +348,7 @@ private struct PlanCompiler {
 
   /// The buffer in `layout`, by a conversion step where it is needed.
   private mutating func convert(_ buffer: Int, _ spec: TensorSpec, to layout: TensorLayout) -> Int {
-    if buffers[buffer].layout == layout { return buffer }
+    if buffers[buffer].layout.holds(layout, spec) { return buffer }
     if let present = conversions[buffer]?[layout] { return present }
     let target = makeBuffer(spec, layout)
     conversions[buffer, default: [:]][layout] = target
@@ -358,7 +439,7 @@ private struct PlanCompiler {
   // MARK: Memory
 
   mutating func placeBuffers() throws -> (
-    steps: [Plan.Step], outputs: [Plan.Operand], arenaByteCount: Int
+    steps: [Plan.Step], trunkStepCount: Int, outputs: [Plan.Operand], arenaByteCount: Int
   ) {
     let end = drafts.count
     func each(_ slots: [Slot], _ body: (Int) -> Void) {
@@ -371,20 +452,24 @@ private struct PlanCompiler {
       }
     }
     for index in buffers.indices where buffers[index].isRequested { buffers[index].last = end }
+    for index in collected { buffers[index].first = 0 }
+
+    var isJoined = [Bool](repeating: false, count: drafts.count)
+    for (step, draft) in drafts.enumerated() { isJoined[step] = join(draft) }
 
     var inPlaceSteps: Set<Int> = []
     for (step, draft) in drafts.enumerated() {
       guard let source = inPlaceSource(of: draft, at: step),
         case .buffer(let target, _, _)? = draft.outputs.first
       else { continue }
-      let root = buffers[source].sharing ?? source
-      buffers[target].sharing = root
+      buffers[target].home = (source, 0)
+      let root = home(of: source).buffer
       buffers[root].last = max(buffers[root].last, buffers[target].last)
       inPlaceSteps.insert(step)
     }
 
     let owners = buffers.indices.filter {
-      buffers[$0].sharing == nil && buffers[$0].input == nil && buffers[$0].last >= 0
+      buffers[$0].home == nil && buffers[$0].input == nil && buffers[$0].last >= 0
     }
     let planner = try MemoryPlanner(
       owners.map {
@@ -402,11 +487,12 @@ private struct PlanCompiler {
         if let input = buffers[buffer].input {
           return Plan.Operand(shape: shape, type: type, place: .input(input))
         }
-        let offset = offsets[buffers[buffer].sharing ?? buffer] ?? 0
-        return Plan.Operand(shape: shape, type: type, place: .arena(offset))
+        let home = home(of: buffer)
+        return Plan.Operand(
+          shape: shape, type: type, place: .arena((offsets[home.buffer] ?? 0) + home.offset))
       }
     }
-    let steps = drafts.enumerated().map { step, draft in
+    let steps = drafts.enumerated().filter { !isJoined[$0.offset] }.map { step, draft in
       Plan.Step(
         path: draft.path, name: draft.node.map { graph.nodes[$0].name } ?? draft.path,
         operation: draft.operation, inputs: draft.inputs.map(place),
@@ -425,7 +511,43 @@ private struct PlanCompiler {
       let plain = conversions[buffer]?[.plain] ?? buffer
       return place(.buffer(plain, spec.shape, spec.type))
     }
-    return (steps, outputs, MemoryPlanner.aligned(planner.byteCount))
+    return (
+      steps, (0..<trunkDraftCount).count { !isJoined[$0] }, outputs,
+      MemoryPlanner.aligned(planner.byteCount)
+    )
+  }
+
+  /// The buffer that owns the memory of `buffer`, and where in it that lies.
+  private func home(of buffer: Int) -> (buffer: Int, offset: Int) {
+    var (buffer, offset) = (buffer, 0)
+    while let home = buffers[buffer].home {
+      offset += home.offset
+      buffer = home.buffer
+    }
+    return (buffer, offset)
+  }
+
+  /// Whether the inputs of a step that joins them now lie in its output, so that it need not run.
+  private mutating func join(_ draft: Draft) -> Bool {
+    guard case .prepared(let prepared) = draft.operation, prepared.joinsInputs,
+      case .buffer(let target, _, _)? = draft.outputs.first
+    else { return false }
+    var offsets: [Int: Int] = [:]
+    var offset = 0
+    for input in draft.inputs {
+      guard case .buffer(let source, _, _) = input, buffers[source].input == nil,
+        buffers[source].home == nil, !buffers[source].isRequested, offsets[source] == nil,
+        offset % MemoryPlanner.alignment == 0
+      else { return false }
+      offsets[source] = offset
+      offset += buffers[source].byteCount
+    }
+    for (source, offset) in offsets {
+      buffers[source].home = (target, offset)
+      buffers[target].first = min(buffers[target].first, buffers[source].first)
+      buffers[target].last = max(buffers[target].last, buffers[source].last)
+    }
+    return true
   }
 
   /// The buffer that the step's first output may take over: the first input's, when this is its last use.
@@ -435,12 +557,12 @@ private struct PlanCompiler {
       case .layer = draft.operation,
       case .buffer(let source, let shape, let type)? = draft.inputs.first,
       case .buffer(let target, shape, type)? = draft.outputs.first,
-      buffers[source].layout == buffers[target].layout
+      buffers[source].layout == buffers[target].layout, buffers[target].home == nil
     else { return nil }
-    let root = buffers[source].sharing ?? source
+    let root = home(of: source).buffer
     let readings = (draft.inputs + draft.parameters).count { slot in
       if case .buffer(let buffer, _, _) = slot {
-        (buffers[buffer].sharing ?? buffer) == root
+        home(of: buffer).buffer == root
       } else {
         false
       }

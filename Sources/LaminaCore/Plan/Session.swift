@@ -257,33 +257,52 @@ private final class Execution {
   }
 
   func run(_ inputs: [TensorView], onStep: ((Int) -> Void)?) throws {
-    for (input, step, position) in inputReaders {
-      let old = calls[step].inputs[position]
-      calls[step].inputs[position] = TensorView(old.shape, old.type, try bind(input, inputs))
+    let trunk = 0..<plan.trunk.stepCount
+    for piece in 0..<plan.trunk.pieces {
+      try bindInputs(inputs, of: trunk, piece: piece)
+      for index in trunk { try run(index, piece: piece, onStep) }
     }
-    for (input, step, position) in parameterReaders {
-      let old = calls[step].parameters[position]
-      calls[step].parameters[position] = TensorView(old.shape, old.type, try bind(input, inputs))
-    }
+    let rest = trunk.upperBound..<calls.count
+    try bindInputs(inputs, of: rest)
     for (input, position) in resultReaders {
       let old = results[position]
       results[position] = TensorView(old.shape, old.type, try bind(input, inputs))
     }
-    for index in calls.indices {
-      do {
-        switch plan.steps[index].operation {
-        case .layer(let layer): try layer.forward(calls[index])
-        case .prepared(let prepared): try prepared.run(calls[index])
-        case .convert(let from, let to):
-          let call = calls[index]
-          convertLayout(
-            call.inputs[0].shape, from: call.inputs[0].floats, from, to: call.outputs[0].floats, to,
-            pool: pool)
-        }
-      } catch let error as LaminaError {
-        throw error.at(plan.steps[index].path)
-      }
-      onStep?(index)
+    for index in rest { try run(index, onStep) }
+  }
+
+  /// Has steps read the caller's inputs, part `piece` of them.
+  private func bindInputs(_ inputs: [TensorView], of steps: Range<Int>, piece: Int = 0) throws {
+    func place(_ old: TensorView, _ input: Int) throws -> TensorView {
+      TensorView(old.shape, old.type, try bind(input, inputs) + piece * old.byteCount)
     }
+    for (input, step, position) in inputReaders where steps.contains(step) {
+      calls[step].inputs[position] = try place(calls[step].inputs[position], input)
+    }
+    for (input, step, position) in parameterReaders where steps.contains(step) {
+      calls[step].parameters[position] = try place(calls[step].parameters[position], input)
+    }
+  }
+
+  private func run(_ index: Int, piece: Int = 0, _ onStep: ((Int) -> Void)?) throws {
+    do {
+      switch plan.steps[index].operation {
+      case .layer(let layer): try layer.forward(calls[index])
+      case .prepared(let prepared): try prepared.run(calls[index])
+      case .convert(let from, let to):
+        let call = calls[index]
+        convertLayout(
+          call.inputs[0].shape, from: call.inputs[0].floats, from, to: call.outputs[0].floats, to,
+          pool: pool)
+      case .collect:
+        let call = calls[index]
+        let part = call.inputs[0]
+        memcpy(
+          call.outputs[0].baseAddress + piece * part.byteCount, part.baseAddress, part.byteCount)
+      }
+    } catch let error as LaminaError {
+      throw error.at(plan.steps[index].path)
+    }
+    onStep?(index)
   }
 }

@@ -19,6 +19,7 @@ extension Plan {
         case .layer: ""
         case .prepared(let prepared): prepared.summary
         case .convert(let from, let to): "\(from) → \(to)"
+        case .collect: "copy"
         }
       let output = step.outputs.first.map { TensorSpec($0.shape, $0.type) }
       return StepSummary(

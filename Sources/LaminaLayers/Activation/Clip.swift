@@ -54,6 +54,12 @@ package struct Clip: Layer {
     run(integer)
   }
 
+  package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])
+    -> [Int]
+  { outputHalos }
+
+  package func isBatchwise(for inputs: [TensorSpec]) -> Bool { inputs.count == 1 }
+
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     guard context.inputs.count == 1, context.inputs[0].type == .float32 else { return nil }
     return PreparedElementwise(function(minimum, maximum), context)

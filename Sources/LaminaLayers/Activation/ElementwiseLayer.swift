@@ -45,6 +45,8 @@ extension ElementwiseLayer {
     -> [Int]
   { outputHalos }
 
+  package func isBatchwise(for inputs: [TensorSpec]) -> Bool { true }
+
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     PreparedElementwise(function, context)
   }

@@ -24,6 +24,12 @@ package struct ReLU: Layer {
     run(integer)
   }
 
+  package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])
+    -> [Int]
+  { outputHalos }
+
+  package func isBatchwise(for inputs: [TensorSpec]) -> Bool { true }
+
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     context.inputs[0].type == .float32 ? PreparedElementwise(Self.function, context) : nil
   }

@@ -49,6 +49,18 @@ extension BinaryLayer {
     -> [Int]
   { inputs.map { _ in outputHalos[0] } }
 
+  package func isBatchwise(for inputs: [TensorSpec]) -> Bool {
+    let shapes = inputs.map(\.shape)
+    guard let batched = shapes.max(by: { $0.rank < $1.rank }), batched.rank > 0 else {
+      return false
+    }
+    let batch = shapes.reduce(1) { $1.rank == batched.rank ? max($0, $1[0]) : $0 }
+    return inputs.allSatisfy { input in
+      input.shape.rank == batched.rank && input.shape[0] == batch
+        || input.value != nil && (input.shape.rank < batched.rank || input.shape[0] == 1)
+    }
+  }
+
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     if let scaling = PreparedScaling(Self.operation, context) { return scaling }
     return PreparedBinary(Self.operation, keepsZeros: Self.keepsZeros, context)

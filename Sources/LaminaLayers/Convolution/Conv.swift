@@ -47,6 +47,8 @@ package struct Conv: Layer {
     -> [Int]
   { convolution.inputHalos(for: inputs) }
 
+  package func isBatchwise(for inputs: [TensorSpec]) -> Bool { true }
+
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     try convolution.prepare(context)
   }

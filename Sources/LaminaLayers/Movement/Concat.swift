@@ -38,7 +38,7 @@ package struct Concat: MovementLayer {
     let rows = inputs[0].shape.count(before: axis)
     let lengths = inputs.map { $0.shape.count(from: axis) }
     return StridedCopies(
-      Self.joins(rows: rows, lengths: lengths, type: inputs[0].type))
+      Self.joins(rows: rows, lengths: lengths, type: inputs[0].type), joinsInputs: rows == 1)
   }
 
   /// Copies of `rows` rows of `lengths[i]` elements of input i, laid side by side.
@@ -53,6 +53,10 @@ package struct Concat: MovementLayer {
     }
   }
 
+  package func isBatchwise(for inputs: [TensorSpec]) -> Bool {
+    inputs.allSatisfy { ((try? $0.shape.axis(axis)) ?? 0) != 0 }
+  }
+
   /// Feature maps in blocks of channels are joined as they are where the channels fill whole blocks.
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     let shapes = context.inputs.map(\.shape)
@@ -64,7 +68,7 @@ package struct Concat: MovementLayer {
     let lengths = context.inputs.map { layout.byteCount($0) / $0.type.byteCount }
     return StridedCopies(
       Self.joins(rows: 1, lengths: lengths, type: context.inputs[0].type),
-      inputLayouts: shapes.map { _ in layout }, outputLayouts: [layout])
+      inputLayouts: shapes.map { _ in layout }, outputLayouts: [layout], joinsInputs: true)
   }
 
   package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])

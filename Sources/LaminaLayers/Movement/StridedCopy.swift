@@ -157,12 +157,14 @@ struct StridedCopies: PreparedLayer {
   let copies: [StridedCopy]
   var inputLayouts: [TensorLayout]?
   var outputLayouts: [TensorLayout]?
+  let joinsInputs: Bool
   var scratchBytes: Int { 0 }
 
   init(
     _ copies: [StridedCopy], inputLayouts: [TensorLayout]? = nil,
-    outputLayouts: [TensorLayout]? = nil
+    outputLayouts: [TensorLayout]? = nil, joinsInputs: Bool = false
   ) {
+    self.joinsInputs = joinsInputs
     self.copies = copies
     self.inputLayouts = inputLayouts
     self.outputLayouts = outputLayouts

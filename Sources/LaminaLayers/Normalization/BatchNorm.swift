@@ -45,6 +45,8 @@ package struct BatchNorm: Layer {
     inputs[0].shape.rank >= 2 ? 2 * 4 * inputs[0].shape[1] : 0
   }
 
+  package func isBatchwise(for inputs: [TensorSpec]) -> Bool { true }
+
   package func forward(_ call: ForwardCall) throws {
     let shape = call.inputs[0].shape
     let scratch = call.scratch.bindMemory(to: Float.self)

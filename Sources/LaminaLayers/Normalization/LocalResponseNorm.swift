@@ -56,6 +56,8 @@ package struct LocalResponseNorm: Layer {
     return (before, after, alphaDividedBySize ? alpha / neighbours : alpha)
   }
 
+  package func isBatchwise(for inputs: [TensorSpec]) -> Bool { true }
+
   package func forward(_ call: ForwardCall) throws {
     let shape = call.inputs[0].shape
     let (x, y) = (call.inputs[0].floats, call.outputs[0].floats)

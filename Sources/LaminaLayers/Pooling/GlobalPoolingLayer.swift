@@ -18,6 +18,8 @@ extension GlobalPoolingLayer {
     PreparedGlobalPooling(Self.reduction, call.inputs[0].shape, .plain).run(call)
   }
 
+  package func isBatchwise(for inputs: [TensorSpec]) -> Bool { true }
+
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     PreparedGlobalPooling(Self.reduction, context.inputs[0].shape, context.inputLayouts[0])
   }

@@ -41,6 +41,9 @@ package struct MaxPool: WindowPoolingLayer {
       call.outputs[0].floats, call.outputs[1].elements(as: Int64.self).baseAddress, shape.planes)
   }
 
+  // Indices count through the whole batch.
+  package func isBatchwise(for inputs: [TensorSpec]) -> Bool { !returnIndices }
+
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     if returnIndices { return nil }
     return try PreparedPooling(

@@ -26,6 +26,8 @@ extension WindowPoolingLayer {
     try PreparedPooling(self, call.inputs[0].shape, .plain, outputHalo: 0).run(call)
   }
 
+  package func isBatchwise(for inputs: [TensorSpec]) -> Bool { true }
+
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     try PreparedPooling(
       self, context.inputs[0].shape, context.inputLayouts[0], outputHalo: context.outputHalos[0])

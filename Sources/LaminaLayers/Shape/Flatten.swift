@@ -23,5 +23,9 @@ package struct Flatten: Layer {
     return [TensorSpec(output, inputs[0].type)]
   }
 
+  package func isBatchwise(for inputs: [TensorSpec]) -> Bool {
+    (try? inputs[0].shape.axis(axis, inclusive: true)) == 1
+  }
+
   package func forward(_ call: ForwardCall) throws { call.copyFirstInput() }
 }

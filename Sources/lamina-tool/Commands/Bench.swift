@@ -59,7 +59,7 @@ private struct Measurement {
   let operations: Double
   /// Most bytes that the process had in memory.
   let peakMemory: Int?
-  /// What the threads could do, in GFLOP/s.
+  /// What one thread can do times their number, in GFLOP/s: on a busy machine all together would seem to do less.
   let peak: Double
 
   /// Times runs behind two that are not counted.
@@ -80,7 +80,7 @@ private struct Measurement {
     layers = withLayers ? try Measurement.layerTimes(session, views, runs: count) : nil
     operations = 2 * Double(try ModelSummary(session.model, inputs: specs).multiplyAdds)
     peakMemory = System.peakMemory
-    peak = Processor.multiplyAddGFLOPS(session.pool)
+    peak = Processor.peakGFLOPS * Double(threads)
   }
 
   /// The median time of each step of the plan.
@@ -129,7 +129,7 @@ private struct Measurement {
       let counts = layer.step.multiplyAdds > 0
       return [
         layer.step.name, layer.kind?.name ?? "", layer.step.kernel,
-        layer.step.output.shape.description, milliseconds(layer.median),
+        layer.step.output.shape.description, (layer.median * 1000).decimal(4),
         counts ? layer.rate.decimal(1) : "", counts ? percent(layer.rate) : "",
       ]
     }

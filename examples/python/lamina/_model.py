@@ -152,6 +152,24 @@ class _Session:
             # The shapes depend on the values of the inputs.
             self.expect()
 
+    def bind_run(self, names, arrays):
+        """A function that runs with these arrays, which the structs point into and it therefore keeps."""
+        results = self.run(names, arrays)
+        expected = bytes(self.outputs)
+        function = c.library.lamina_session_run
+        fixed = self.handle.number, self.inputs, len(arrays), self.outputs, len(results), self.error
+
+        def run():
+            status = function(*fixed)
+            if status:
+                raise c.failure(status, self.error)
+            if bytes(self.outputs) != expected:
+                raise c.Error(c.BUFFER, "expected results of the same shapes as when they were bound")
+            return results
+
+        run.arrays = arrays
+        return run
+
 
 class Model:
     """A network with its weights. Any number of threads may use one; each gets memory of its own."""
@@ -324,6 +342,19 @@ class Model:
             return session.run(names, arrays)
         finally:
             idle.append(session)
+
+    def bind(self, inputs, outputs=None):
+        """A function that computes from these arrays, with what they hold at each call, and returns the same
+        result arrays every time: for networks so small that what `run` does beside them counts. One thread at a
+        time may call it.
+        """
+        names, arrays = self._arrays(inputs)
+        given = inputs.values() if isinstance(inputs, dict) else [inputs]
+        for name, array, value in zip(names, arrays, given):
+            if array is not value:
+                raise c.Error(c.ARGUMENT, f"input {name}: expected an array that is contiguous and aligned")
+        _, session = self._take(outputs)
+        return session.bind_run(names, arrays)
 
     def _image(self, picture):
         number = self._context.number

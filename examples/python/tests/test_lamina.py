@@ -94,6 +94,18 @@ class ModelTests(unittest.TestCase):
                 self.model.run(self.batch[:, :, 1:])
             np.testing.assert_array_equal(self.model.run(self.batch)[0], expected)
 
+    def test_bound_arrays_are_used_again(self):
+        batch = self.batch.copy()
+        run = self.model.bind(batch)
+        [first] = run()
+        np.testing.assert_array_equal(first, self.model.run(batch)[0])
+        batch *= -1
+        self.assertIs(run()[0], first)
+        np.testing.assert_array_equal(first, self.model.run(batch)[0])
+        self.check_error(10, "input input: expected an array that is contiguous",
+                         lambda: self.model.bind(batch[:, :, ::-1]))
+        self.assertEqual(self.model.bind({"input": batch}, outputs=["relu1"])()[0].shape, (3, 8, 26, 26))
+
     def check_error(self, code, text, call):
         with self.assertRaises(lamina.Error) as caught:
             call()
