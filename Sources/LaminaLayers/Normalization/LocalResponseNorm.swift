@@ -49,7 +49,7 @@ package struct LocalResponseNorm: Layer {
   }
 
   /// How many neighbours lie before and behind, and a.
-  private var window: (before: Int, after: Int, factor: Float) {
+  private var neighbourhood: (before: Int, after: Int, factor: Float) {
     let (shorter, longer) = ((size - 1) / 2, size / 2)
     let (before, after) = evenWindow == .onnx ? (shorter, longer) : (longer, shorter)
     let neighbours = region == .acrossChannels ? Float(size) : Float(size) * Float(size)
@@ -61,7 +61,7 @@ package struct LocalResponseNorm: Layer {
   package func forward(_ call: ForwardCall) throws {
     let shape = call.inputs[0].shape
     let (x, y) = (call.inputs[0].floats, call.outputs[0].floats)
-    let (before, after, a) = window
+    let (before, after, a) = neighbourhood
     switch region {
     case .acrossChannels:
       lk_f32_lrn(
@@ -74,7 +74,7 @@ package struct LocalResponseNorm: Layer {
 
   /// Maps in blocks of channels are normalised as they are where a window reaches no further than the next block.
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
-    let (before, after, a) = window
+    let (before, after, a) = neighbourhood
     guard region == .acrossChannels, let maps = BlockedMaps(context),
       max(before, after) <= maps.channels
     else { return nil }
