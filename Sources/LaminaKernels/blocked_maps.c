@@ -10,37 +10,49 @@ typedef struct copy {
 } copy;
 
 static size_t place(const lk_map *map, size_t image, size_t channel) {
-  return channel / map->channels * map->block + image * map->image + map->halo * map->row +
-         map->halo * map->channels + channel % map->channels;
+  const size_t start = image * map->image + map->halo * (map->row + map->channels);
+  if (map->channels == 1) return start + channel * map->block;
+  return start + channel / map->channels * map->block + channel % map->channels;
+}
+
+/// Channels that one task copies: whole blocks of the map that has them.
+static size_t copied_channels(const lk_map *from, const lk_map *to) {
+  return to->channels == 1 ? from->channels : to->channels;
 }
 
 static void copy_task(void *context, size_t item) {
   const copy *c = context;
   const lk_map *from_map = c->from_map, *to_map = c->to_map;
-  const size_t image = item % c->batch, first = item / c->batch * to_map->channels;
-  const size_t end = lk_least(c->channels, first + to_map->channels);
-  float *map = c->to + first / to_map->channels * to_map->block + image * to_map->image;
-  if (to_map->halo > 0 || end < first + to_map->channels)
+  const size_t group = copied_channels(from_map, to_map), image = item % c->batch;
+  const size_t first = item / c->batch * group, end = lk_least(c->channels, first + group);
+  if (to_map->halo > 0 || (to_map->channels > 1 && end < first + to_map->channels)) {
+    float *map = c->to + first / to_map->channels * to_map->block + image * to_map->image;
     memset(map, 0, (c->height + 2 * to_map->halo) * to_map->row * sizeof *map);
+  }
   if (from_map->channels == to_map->channels) {
     for (size_t y = 0; y < c->height; y++)
       memcpy(c->to + place(to_map, image, first) + y * to_map->row,
              c->from + place(from_map, image, first) + y * from_map->row,
-             c->width * to_map->channels * sizeof *map);
+             c->width * to_map->channels * sizeof(float));
     return;
   }
-  for (size_t channel = first; channel < end; channel++)
-    for (size_t y = 0; y < c->height; y++) {
-      const float *from = c->from + place(from_map, image, channel) + y * from_map->row;
-      float *to = c->to + place(to_map, image, channel) + y * to_map->row;
+  for (size_t channel = first; channel < end; channel++) {
+    const float *from = c->from + place(from_map, image, channel);
+    float *to = c->to + place(to_map, image, channel);
+    for (size_t y = 0; y < c->height; y++, from += from_map->row, to += to_map->row)
       for (size_t x = 0; x < c->width; x++) to[x * to_map->channels] = from[x * from_map->channels];
-    }
+  }
 }
+
+/// Floats that one thread copies faster than two.
+enum { FEW = 8192 };
 
 void lk_f32_copy_map(lk_pool *pool, size_t batch, size_t channels, size_t height, size_t width,
                      const lk_map *from_map, const float *from, const lk_map *to_map, float *to) {
   copy c = {batch, channels, height, width, from_map, to_map, from, to};
-  lk_parallel_for(pool, lk_ceil_div(channels, to_map->channels) * batch, copy_task, &c);
+  const size_t tasks = lk_ceil_div(channels, copied_channels(from_map, to_map)) * batch;
+  const bool is_small = batch * channels * height * width < FEW;
+  lk_parallel_for(is_small ? NULL : pool, tasks, copy_task, &c);
 }
 
 typedef struct scaling {

@@ -1,5 +1,7 @@
 #include "normalization.h"
 
+#include "map_halo.h"
+
 static const lk_normalization_variant *variant(void) {
   switch (lk_active_isa()) {
 #if defined(__x86_64__)
@@ -37,6 +39,7 @@ typedef struct call {
   float alpha, beta, k;
   bool logarithm;
   lk_reduction op;
+  const lk_blocked_maps *maps;
 } call;
 
 static void call_task(void *context, size_t task) {
@@ -87,6 +90,47 @@ void lk_f32_scale_shift(lk_pool *pool, const float *x, const float *scale, const
   run(pool, &c, area == 1 ? batch : batch * channels, area == 1 ? channels : area);
 }
 
+/// A row of pixels of one block of one image.
+typedef struct block_row {
+  size_t block, row;
+  const float *x;
+  float *y;
+} block_row;
+
+/// Row `unit` of all blocks of all images; clears the halo beside it.
+static block_row row_of(const call *c, size_t unit) {
+  const lk_blocked_maps *m = c->maps;
+  const size_t lanes = c->variant->lanes, map = unit / m->height;
+  const size_t in_row = (m->width + 2 * m->in_halo) * lanes;
+  const size_t out_row = (m->width + 2 * m->out_halo) * lanes;
+  block_row at = {.block = map / m->batch, .row = unit % m->height};
+  at.x = c->x + (map * (m->height + 2 * m->in_halo) + at.row + m->in_halo) * in_row +
+         m->in_halo * lanes;
+  at.y = lk_zero_halo(c->y + map * (m->height + 2 * m->out_halo) * out_row, at.row, m->height,
+                      m->width, lanes, m->out_halo);
+  return at;
+}
+
+/// All rows of all blocks.
+static void run_blocked(lk_pool *pool, call *c) {
+  const lk_blocked_maps *m = c->maps;
+  const size_t lanes = variant()->lanes, blocks = (m->channels + lanes - 1) / lanes;
+  run(pool, c, blocks * m->batch * m->height, m->width * lanes);
+}
+
+static void scale_shift_blocked(const call *c, size_t unit) {
+  const block_row at = row_of(c, unit);
+  const size_t first = at.block * c->variant->lanes;
+  c->variant->scale_shift_pixels(at.x, c->scale + first, c->shift + first, at.y, c->maps->width);
+}
+
+void lk_f32_scale_shift_blocked(lk_pool *pool, const lk_blocked_maps *maps, const float *x,
+                                const float *scale, const float *shift, float *y) {
+  call c = {
+      .body = scale_shift_blocked, .maps = maps, .x = x, .y = y, .scale = scale, .shift = shift};
+  run_blocked(pool, &c);
+}
+
 static void normalize_row(const call *c, size_t row) {
   const size_t start = row * c->rows->channels * c->rows->area;
   const size_t first = row % c->rows->groups * c->rows->channels;
@@ -130,6 +174,35 @@ void lk_f32_lrn(lk_pool *pool, const float *x, float *y, size_t batch, size_t ch
             .beta = beta,
             .k = k};
   if (channels && area) run_columns(pool, &c, batch);
+}
+
+static void lrn_blocked(const call *c, size_t unit) {
+  const lk_blocked_maps *m = c->maps;
+  const block_row at = row_of(c, unit);
+  const size_t lanes = c->variant->lanes, first = at.block * lanes;
+  const size_t block =
+      m->batch * (m->height + 2 * m->in_halo) * (m->width + 2 * m->in_halo) * lanes;
+  const lk_lrn_row row = {.x = at.x,
+                          .below = at.block > 0 ? at.x - block : NULL,
+                          .above = first + lanes < m->channels ? at.x + block : NULL,
+                          .y = at.y,
+                          .channels = smaller(lanes, m->channels - first),
+                          .width = m->width};
+  c->variant->lrn_pixels(&row, c->before, c->after, c->alpha, c->beta, c->k);
+}
+
+void lk_f32_lrn_blocked(lk_pool *pool, const lk_blocked_maps *maps, const float *x, float *y,
+                        size_t before, size_t after, float alpha, float beta, float k) {
+  call c = {.body = lrn_blocked,
+            .maps = maps,
+            .x = x,
+            .y = y,
+            .before = before,
+            .after = after,
+            .alpha = alpha,
+            .beta = beta,
+            .k = k};
+  run_blocked(pool, &c);
 }
 
 static void lrn_plane(const call *c, size_t plane) {

@@ -4,15 +4,30 @@
 /// Columns that a task of a kernel along a strided axis takes at once.
 enum { LK_COLUMNS = 64 };
 
+/// A row of pixels of one block, of which `channels` count, and the same row of the blocks below
+/// and above, or NULL.
+typedef struct lk_lrn_row {
+  const float *x, *below, *above;
+  float *y;
+  size_t channels, width;
+} lk_lrn_row;
+
 typedef struct lk_normalization_variant {
+  size_t lanes;
   void (*scale_shift)(const float *x, float scale, float shift, float *y, size_t n);
   void (*scale_shift_vector)(const float *x, const float *scale, const float *shift, float *y,
+                             size_t n);
+  /// `n` pixels of a block.
+  void (*scale_shift_pixels)(const float *x, const float *scale, const float *shift, float *y,
                              size_t n);
   void (*normalize_row)(const lk_rows *rows, float epsilon, const float *x, const float *weight,
                         const float *bias, float *y, float *mean, float *inverse_deviation);
   /// At most LK_COLUMNS columns, channels `area` apart.
   void (*lrn_columns)(const float *x, float *y, size_t channels, size_t area, size_t columns,
                       size_t before, size_t after, float alpha, float beta, float k);
+  /// At most a block before and after.
+  void (*lrn_pixels)(const lk_lrn_row *row, size_t before, size_t after, float alpha, float beta,
+                     float k);
   void (*lrn_plane)(const float *x, float *y, size_t height, size_t width, size_t before,
                     size_t after, float alpha, float beta, float k);
   void (*softmax_row)(bool logarithm, const float *x, float *y, size_t n);

@@ -135,6 +135,14 @@ static void LK_NAME(scale_shift_vector)(const float *x, const float *scale, cons
   }
 }
 
+/// y = scale·x + shift for `n` pixels of a block.
+static void LK_NAME(scale_shift_pixels)(const float *x, const float *scale, const float *shift,
+                                        float *y, size_t n) {
+  const vf a = vf_load(scale), b = vf_load(shift);
+  for (size_t p = 0; p < n; p++)
+    vf_store(y + p * LK_LANES, vf_fma(vf_load(x + p * LK_LANES), a, b));
+}
+
 static float LK_NAME(deviation_square_sum)(const float *x, float mean, size_t n) {
   vf sums[4] = {vf_set(0), vf_set(0), vf_set(0), vf_set(0)};
   size_t i = 0;
@@ -170,7 +178,10 @@ static void LK_NAME(normalize_row)(const lk_rows *rows, float epsilon, const flo
 
 /// x / t^beta.
 LK_INLINE vf lrn_divide(vf x, vf t, float beta) {
-  if (beta == 0.75f) return x / (vf_sqrt(t) * vf_sqrt(vf_sqrt(t)));
+  if (beta == 0.75f) {
+    const vf root = vf_rsqrt(vf_min(t, vf_set(__FLT_MAX__)));
+    return x * root * (root * vf_rsqrt(root));
+  }
   if (beta == 0.5f) return x / vf_sqrt(t);
   if (beta == 1) return x / t;
   return x * vf_exp(vf_log(t) * -beta);
@@ -191,6 +202,38 @@ static void LK_NAME(lrn_columns)(const float *x, float *y, size_t channels, size
       }
       const vf v = load_at(x + c * area + i, lanes);
       store_at(y + c * area + i, lrn_divide(v, vf_fma(sum, vf_set(alpha), vf_set(k)), beta), lanes);
+    }
+  }
+}
+
+/// Pixels whose squares lie side by side before they are summed up.
+enum { LK_NAME(lrn_group) = 16 };
+
+static void LK_NAME(lrn_pixels)(const lk_lrn_row *row, size_t before, size_t after, float alpha,
+                                float beta, float k) {
+  float squares[LK_NAME(lrn_group)][3 * LK_LANES];
+  const float ones[LK_LANES + 1] = {[0 ... LK_LANES] = 1};
+  const vi present = vf_load_first(ones, (int)row->channels) != 0;
+  for (size_t first = 0; first < row->width; first += LK_NAME(lrn_group)) {
+    const size_t rest = row->width - first;
+    const size_t pixels = rest < LK_NAME(lrn_group) ? rest : LK_NAME(lrn_group);
+    const size_t offset = first * LK_LANES;
+    for (size_t p = 0; p < pixels; p++) {
+      const size_t at = offset + p * LK_LANES;
+      const vf own = vf_load(row->x + at);
+      const vf low = row->below ? vf_load(row->below + at) : vf_set(0);
+      const vf high = row->above ? vf_load(row->above + at) : vf_set(0);
+      vf_store(squares[p], low * low);
+      vf_store(squares[p] + LK_LANES, own * own);
+      vf_store(squares[p] + 2 * LK_LANES, high * high);
+    }
+    for (size_t p = 0; p < pixels; p++) {
+      const float *from = squares[p] + LK_LANES - before;
+      vf sum = vf_load(from);
+      for (size_t i = 1; i <= before + after; i++) sum += vf_load(from + i);
+      const vf t = vf_fma(sum, vf_set(alpha), vf_set(k));
+      const vf y = lrn_divide(vf_load(row->x + offset + p * LK_LANES), t, beta);
+      vf_store(row->y + offset + p * LK_LANES, vf_select(present, y, vf_set(0)));
     }
   }
 }
@@ -265,6 +308,16 @@ static void LK_NAME(softmax_columns)(bool logarithm, const float *x, float *y, s
 }
 
 const lk_normalization_variant LK_NAME(lk_normalization) = {
-    LK_NAME(scale_shift),     LK_NAME(scale_shift_vector), LK_NAME(normalize_row),
-    LK_NAME(lrn_columns),     LK_NAME(lrn_plane),          LK_NAME(softmax_row),
-    LK_NAME(softmax_columns), LK_NAME(reduce_row),         LK_NAME(reduce_columns)};
+    .lanes = LK_LANES,
+    .scale_shift = LK_NAME(scale_shift),
+    .scale_shift_vector = LK_NAME(scale_shift_vector),
+    .scale_shift_pixels = LK_NAME(scale_shift_pixels),
+    .normalize_row = LK_NAME(normalize_row),
+    .lrn_columns = LK_NAME(lrn_columns),
+    .lrn_pixels = LK_NAME(lrn_pixels),
+    .lrn_plane = LK_NAME(lrn_plane),
+    .softmax_row = LK_NAME(softmax_row),
+    .softmax_columns = LK_NAME(softmax_columns),
+    .reduce_row = LK_NAME(reduce_row),
+    .reduce_columns = LK_NAME(reduce_columns),
+};

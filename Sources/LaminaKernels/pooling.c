@@ -1,7 +1,8 @@
 #include "pooling.h"
 
 #include <math.h>
-#include <string.h>
+
+#include "map_halo.h"
 
 static const lk_pooling_variant *variant(void) {
   switch (lk_active_isa()) {
@@ -217,25 +218,21 @@ static void blocked_task(void *context, size_t task) {
   const lk_window_axis *h = &call->axes[1], *w = &call->axes[2];
   const size_t channels = call->channels, in_halo = call->in_halo, halo = call->out_halo;
   const size_t in_row = (w->input + 2 * in_halo) * channels;
-  const size_t out_row = (w->output + 2 * halo) * channels;
+  const size_t out_map = (h->output + 2 * halo) * (w->output + 2 * halo) * channels;
   const size_t first = task * call->rows_per_task;
   const size_t end = smaller(first + call->rows_per_task, call->rows);
   for (size_t row = first; row < end; row++) {
     const pool_position at = position_of(call->axes, row);
     const lk_taps taps = at.height_taps;
-    float *map = call->y + at.plane * (h->output + 2 * halo) * out_row;
-    float *y = map + (at.height + halo) * out_row;
-    if (at.height == 0) memset(map, 0, halo * out_row * sizeof *y);
-    if (at.height + 1 == h->output) memset(y + out_row, 0, halo * out_row * sizeof *y);
-    memset(y, 0, halo * channels * sizeof *y);
-    memset(y + (halo + w->output) * channels, 0, halo * channels * sizeof *y);
+    float *y =
+        lk_zero_halo(call->y + at.plane * out_map, at.height, h->output, w->output, channels, halo);
     const float *x = call->x + at.plane * (h->input + 2 * in_halo) * in_row + in_halo * channels;
     if (taps.end > taps.first) x += (tap_row(h, at.height, taps.first) + in_halo) * in_row;
     const float *divisors = call->divisors;
     call->variant->blocked_row(
         call->op, w, divisors ? divisors + call->axes[0].output + h->output : NULL,
         divisors ? divisors[0] * divisors[call->axes[0].output + at.height] : 1, x,
-        taps.end - taps.first, h->dilation * in_row, channels, y + halo * channels);
+        taps.end - taps.first, h->dilation * in_row, channels, y);
   }
 }
 

@@ -8,6 +8,17 @@ LK_INLINE vf vf_copysign(vf magnitude, vf sign) {
 }
 LK_INLINE vf vf_sqrt(vf x) { return __builtin_elementwise_sqrt(x); }
 
+/// 1/√x for x above 0, within 2 ulp; NaN below, and at 0 and infinity unspecified.
+LK_INLINE vf vf_rsqrt(vf x) {
+#if defined(LK_TARGET_AVX512)
+  const vf guess = (vf)_mm512_rsqrt14_ps((__m512)x);
+  const vf error = vf_fma(-x * guess, guess, vf_set(1));
+  return vf_fma(guess * 0.5f, error, guess);
+#else
+  return 1 / vf_sqrt(x);
+#endif
+}
+
 /// The larger; NaN when either is. (The instructions give b when either is NaN.)
 LK_INLINE vf vf_maximum(vf a, vf b) {
 #if defined(LK_TARGET_AVX512)

@@ -80,4 +80,76 @@ import Testing
     }
     check(40, want, tolerance: 1e-6, "lrn") { lk_f32_lrn($0, x, $1, 1, 40, 1, 2, 2, 0.1, 0.75, 2) }
   }
+
+  /// Blocks of channels with halos: every number within a few units in the last place.
+  @Test func blockedMapsAreNormalized() {
+    var generator = Generator(seed: 8)
+    let threads = TwoThreads()
+    let (batch, channels, height, width, inHalo, outHalo) = (2, 37, 5, 19, 2, 1)
+    let x = (0..<batch * channels * height * width).map { _ in 30 * generator.float() }
+    let scales = generator.floats(channels), shifts = generator.floats(channels)
+    let (before, after) = (1, 2)
+    var maps = lk_blocked_maps(
+      batch: batch, channels: channels, height: height, width: width, in_halo: inHalo,
+      out_halo: outHalo)
+    withEveryISA { isa in
+      let lanes = lk_block_channels(lk_active_isa())
+      let blocks = (channels + lanes - 1) / lanes
+      /// Where a pixel of a channel lies among those of maps with a halo.
+      func place(_ n: Int, _ c: Int, _ i: Int, _ j: Int, _ halo: Int) -> Int {
+        let row = ((c / lanes * batch + n) * (height + 2 * halo) + i + halo) * (width + 2 * halo)
+        return (row + j + halo) * lanes + c % lanes
+      }
+      func blocked(_ halo: Int, _ value: (Int, Int, Int, Int) -> Double) -> [Double] {
+        let pixels = blocks * batch * (height + 2 * halo) * (width + 2 * halo)
+        var y = [Double](repeating: 0, count: pixels * lanes)
+        for n in 0..<batch {
+          for c in 0..<channels {
+            for i in 0..<height {
+              for j in 0..<width { y[place(n, c, i, j, halo)] = value(n, c, i, j) }
+            }
+          }
+        }
+        return y
+      }
+      func at(_ n: Int, _ c: Int, _ i: Int, _ j: Int) -> Double {
+        Double(x[((n * channels + c) * height + i) * width + j])
+      }
+      func check(
+        _ name: String, _ tolerance: Double, floor: Double = 1e-30, _ want: [Double],
+        _ run: (OpaquePointer?, [Float], UnsafeMutablePointer<Float>) -> Void
+      ) {
+        let input = blocked(inHalo, at).map(Float.init)
+        let results = [threads.pool, nil].map { pool in
+          let y = Guarded(count: want.count)
+          run(pool, input, y.floats)
+          #expect(y.isIntact, "\(isa): \(name)")
+          return y
+        }
+        #expect(results[0].bits == results[1].bits, "\(isa): \(name), threads")
+        let worst = zip(results[0].values, want).map { value, want in
+          abs(Double(value) - want) / max(abs(want), floor)
+        }.max()
+        #expect(worst ?? 1 <= tolerance, "\(isa): \(name)")
+      }
+      for (beta, tolerance) in [(0.75, 5e-7), (0.5, 5e-7), (1, 5e-7), (1.5, 3e-6)] {
+        let want = blocked(outHalo) { n, c, i, j in
+          let sum = (max(0, c - before)...min(channels - 1, c + after)).reduce(0.0) {
+            $0 + at(n, $1, i, j) * at(n, $1, i, j)
+          }
+          return at(n, c, i, j) / pow(0.5 + 0.125 * sum, beta)
+        }
+        check("lrn \(beta)", tolerance, want) {
+          lk_f32_lrn_blocked($0, &maps, $1, $2, before, after, 0.125, Float(beta), 0.5)
+        }
+      }
+      let want = blocked(outHalo) { n, c, i, j in
+        at(n, c, i, j) * Double(scales[c]) + Double(shifts[c])
+      }
+      let missing = [Float](repeating: 0, count: blocks * lanes - channels)
+      check("scale and shift", 2e-7, floor: 30, want) {
+        lk_f32_scale_shift_blocked($0, &maps, $1, scales + missing, shifts + missing, $2)
+      }
+    }
+  }
 }

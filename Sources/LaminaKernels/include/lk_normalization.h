@@ -9,6 +9,17 @@
 void lk_f32_scale_shift(lk_pool *pool, const float *x, const float *scale, const float *shift,
                         float *y, size_t batch, size_t channels, size_t area);
 
+/// Maps in blocks of lk_block_channels, with halos of zeros (see lk_map).
+typedef struct lk_blocked_maps {
+  size_t batch, channels, height, width;
+  size_t in_halo, out_halo;
+} lk_blocked_maps;
+
+/// y = scale[c]·x + shift[c] for blocked maps. `scale` and `shift` hold whole blocks; those of
+/// missing channels are zeros.
+void lk_f32_scale_shift_blocked(lk_pool *pool, const lk_blocked_maps *maps, const float *x,
+                                const float *scale, const float *shift, float *y);
+
 /// Rows of `channels`·`area` numbers; row r belongs to group r mod `groups`, and its channel c has
 /// weight and bias number (r mod groups)·channels + c.
 typedef struct lk_rows {
@@ -26,8 +37,12 @@ void lk_f32_normalize(lk_pool *pool, const lk_rows *rows, float epsilon, const f
 void lk_f32_lrn(lk_pool *pool, const float *x, float *y, size_t batch, size_t channels, size_t area,
                 size_t before, size_t after, float alpha, float beta, float k);
 
-/// The same over the square window y − before ... y + after, x − before ... x + after of each
-/// plane.
+/// The same for blocked maps; `before` and `after` are at most the channels of a block.
+void lk_f32_lrn_blocked(lk_pool *pool, const lk_blocked_maps *maps, const float *x, float *y,
+                        size_t before, size_t after, float alpha, float beta, float k);
+
+/// The same as lk_f32_lrn over the square window y − before ... y + after, x − before ... x + after
+/// of each plane.
 void lk_f32_lrn_within(lk_pool *pool, const float *x, float *y, size_t planes, size_t height,
                        size_t width, size_t before, size_t after, float alpha, float beta, float k);
 

@@ -51,6 +51,8 @@ package struct ScaleAdd: Layer {
     -> [Int]
   { [outputHalos[0], 0, outputHalos[0]] }
 
+  package func isBatchwise(for inputs: [TensorSpec]) -> Bool { true }
+
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     PreparedScaleAdd(activation, context)
   }

@@ -52,18 +52,44 @@ package struct BatchNorm: Layer {
     let scratch = call.scratch.bindMemory(to: Float.self)
     guard shape.count > 0, let scales = scratch.baseAddress else { return }
     let shifts = scales + shape[1]
-    let mean = call.parameters[call.parameters.count - 2].floats
-    let variance = call.parameters[call.parameters.count - 1].floats
-    let weight = scale ? call.parameters[0].floats : nil
-    let bias = center ? call.parameters[scale ? 1 : 0].floats : nil
-    for c in 0..<shape[1] {
-      let factor = (weight?[c] ?? 1) / (variance[c] + epsilon).squareRoot()
-      scales[c] = factor
-      shifts[c] = (bias?[c] ?? 0) - mean[c] * factor
-    }
+    affine(call.parameters, scales, shifts)
     lk_f32_scale_shift(
       call.pool.handle, call.inputs[0].floats, scales, shifts, call.outputs[0].floats, shape[0],
       shape[1], shape.count(from: 2))
+  }
+
+  /// y = scales·x + shifts from the parameters.
+  private func affine(
+    _ parameters: [TensorView], _ scales: UnsafeMutablePointer<Float>,
+    _ shifts: UnsafeMutablePointer<Float>
+  ) {
+    let mean = parameters[parameters.count - 2], variance = parameters[parameters.count - 1].floats
+    let weight = scale ? parameters[0].floats : nil
+    let bias = center ? parameters[scale ? 1 : 0].floats : nil
+    for c in 0..<mean.shape.count {
+      let factor = (weight?[c] ?? 1) / (variance[c] + epsilon).squareRoot()
+      scales[c] = factor
+      shifts[c] = (bias?[c] ?? 0) - mean.floats[c] * factor
+    }
+  }
+
+  /// Maps in blocks of channels are scaled as they are where the parameters are constant.
+  package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+    guard let maps = BlockedMaps(context), let parameters = context.constantParameters else {
+      return nil
+    }
+    let count = (context.inputs[0].shape[1] + maps.channels - 1) / maps.channels * maps.channels
+    let numbers = try Tensor(zeros: try Shape([2, count]))
+    numbers.withMutableElements(of: Float.self) { numbers in
+      guard let scales = numbers.baseAddress else { return }
+      affine(parameters.map(\.view), scales, scales + count)
+    }
+    return PreparedBlockedMaps(maps) { call, maps in
+      let scales = numbers.view.floats
+      lk_f32_scale_shift_blocked(
+        call.pool.handle, maps, call.inputs[0].floats, scales, scales + count,
+        call.outputs[0].floats)
+    }
   }
 }
 

@@ -48,15 +48,20 @@ package struct LocalResponseNorm: Layer {
     return [try inputs[0].expecting(.float32)]
   }
 
+  /// How many neighbours lie before and behind, and a.
+  private var neighbourhood: (before: Int, after: Int, factor: Float) {
+    let (shorter, longer) = ((size - 1) / 2, size / 2)
+    let (before, after) = evenWindow == .onnx ? (shorter, longer) : (longer, shorter)
+    let neighbours = region == .acrossChannels ? Float(size) : Float(size) * Float(size)
+    return (before, after, alphaDividedBySize ? alpha / neighbours : alpha)
+  }
+
   package func isBatchwise(for inputs: [TensorSpec]) -> Bool { true }
 
   package func forward(_ call: ForwardCall) throws {
     let shape = call.inputs[0].shape
     let (x, y) = (call.inputs[0].floats, call.outputs[0].floats)
-    let (shorter, longer) = ((size - 1) / 2, size / 2)
-    let (before, after) = evenWindow == .onnx ? (shorter, longer) : (longer, shorter)
-    let neighbours = region == .acrossChannels ? Float(size) : Float(size) * Float(size)
-    let a = alphaDividedBySize ? alpha / neighbours : alpha
+    let (before, after, a) = neighbourhood
     switch region {
     case .acrossChannels:
       lk_f32_lrn(
@@ -64,6 +69,19 @@ package struct LocalResponseNorm: Layer {
     case .withinChannel:
       lk_f32_lrn_within(
         call.pool.handle, x, y, shape.planes, shape[2], shape[3], before, after, a, beta, k)
+    }
+  }
+
+  /// Maps in blocks of channels are normalised as they are where a window reaches no further than the next block.
+  package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
+    let (before, after, a) = neighbourhood
+    guard region == .acrossChannels, let maps = BlockedMaps(context),
+      max(before, after) <= maps.channels
+    else { return nil }
+    return PreparedBlockedMaps(maps) { [beta, k] call, maps in
+      lk_f32_lrn_blocked(
+        call.pool.handle, maps, call.inputs[0].floats, call.outputs[0].floats, before, after, a,
+        beta, k)
     }
   }
 }

@@ -30,6 +30,8 @@ extension AdaptivePoolingLayer {
     return [TensorSpec(try Shape(input.dimensions.prefix(2) + outputSize))]
   }
 
+  package func isBatchwise(for inputs: [TensorSpec]) -> Bool { true }
+
   package func forward(_ call: ForwardCall) throws {
     let (input, output) = (call.inputs[0].shape, call.outputs[0].shape)
     let (x, y) = (call.inputs[0].floats, call.outputs[0].floats)

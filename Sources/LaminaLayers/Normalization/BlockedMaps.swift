@@ -1,0 +1,44 @@
+import LaminaCore
+import LaminaKernels
+
+/// The first input and the first output of a layer as equal maps in blocks of channels.
+struct BlockedMaps: Sendable {
+  let input: TensorLayout
+  let output: TensorLayout
+  let kernel: lk_blocked_maps
+  /// Channels in a block.
+  let channels: Int
+
+  /// nil where the input comes otherwise.
+  init?(_ context: PrepareContext) {
+    channels = lk_block_channels(lk_active_isa())
+    guard case .blocked(channels, let halo) = context.inputLayouts[0] else { return nil }
+    let shape = context.inputs[0].shape
+    input = context.inputLayouts[0]
+    output = .blocked(channels: channels, halo: context.outputHalos[0])
+    kernel = lk_blocked_maps(
+      batch: shape[0], channels: shape[1], height: shape[2], width: shape[3], in_halo: halo,
+      out_halo: context.outputHalos[0])
+  }
+}
+
+/// A kernel from one map in blocks of channels to another.
+struct PreparedBlockedMaps: PreparedLayer {
+  private let maps: BlockedMaps
+  private let body: @Sendable (ForwardCall, UnsafePointer<lk_blocked_maps>) -> Void
+
+  var inputLayouts: [TensorLayout]? { [maps.input] }
+  var outputLayouts: [TensorLayout]? { [maps.output] }
+  var scratchBytes: Int { 0 }
+
+  init(
+    _ maps: BlockedMaps,
+    body: @escaping @Sendable (ForwardCall, UnsafePointer<lk_blocked_maps>) -> Void
+  ) {
+    (self.maps, self.body) = (maps, body)
+  }
+
+  func run(_ call: ForwardCall) throws {
+    withUnsafePointer(to: maps.kernel) { body(call, $0) }
+  }
+}
