@@ -329,6 +329,16 @@ struct PlannedNetwork: Sendable, CustomTestStringConvertible {
       }
       try b.output(y)
     },
+    PlannedNetwork("means in another shape") { b, x in
+      let y = try b.convolution("stem", x, 32, 3)
+      let mean = try b.add("lamina.global_average_pool", "mean", y)
+      let map = try b.add(
+        "lamina.reshape", "map", mean, attributes: ["shape": [-1, 8, 2, 2]])
+      let list = try b.add("lamina.reshape", "list", mean, attributes: ["shape": [-1, 32]])
+      try b.output(try b.convolution("last", map, 8, 1))
+      try b.output(try b.add("lamina.softmax", "softmax", list))
+      try b.output(list)
+    },
   ]
 
   @Test(arguments: readers)

@@ -263,7 +263,7 @@ private struct PlanCompiler {
     for (_, value) in requested {
       guard constant(value) == nil, let buffer = bufferOfValue[value.index] else { continue }
       let plain = convert(buffer, inference[value], to: .plain)
-      buffers[plain].isRequested = true
+      buffers[home(of: plain).buffer].isRequested = true
     }
   }
 
@@ -345,6 +345,14 @@ private struct PlanCompiler {
     return buffers.count - 1
   }
 
+  /// The buffer as one in the plain layout, whose bytes it holds.
+  private mutating func plainAlias(of buffer: Int, _ spec: TensorSpec) -> Int {
+    if buffers[buffer].layout == .plain { return buffer }
+    let alias = makeBuffer(spec, .plain)
+    buffers[alias].home = (buffer, 0)
+    return alias
+  }
+
   private func layout(of value: ValueID) -> TensorLayout {
     bufferOfValue[value.index].map { buffers[$0].layout } ?? .plain
   }
@@ -385,7 +393,7 @@ private struct PlanCompiler {
     if node.definition.outputMemory == .aliasesInput, let source = node.inputs.first,
       constant(source) == nil, case .buffer(let buffer, _, _) = try read(source, as: .plain)
     {
-      bufferOfValue[node.outputs[0].index] = buffer
+      bufferOfValue[node.outputs[0].index] = plainAlias(of: buffer, outputSpecs[0])
       guard node.outputs.count > 1 else { return }
     }
 
@@ -446,7 +454,7 @@ private struct PlanCompiler {
     var readers: [Int: [Int]] = [:]
     for (step, draft) in drafts.enumerated() {
       for case .buffer(let buffer, _, _) in draft.inputs + draft.parameters {
-        readers[buffer, default: []].append(step)
+        readers[home(of: buffer).buffer, default: []].append(step)
       }
     }
     var isGone = [Bool](repeating: false, count: drafts.count)
@@ -478,8 +486,10 @@ private struct PlanCompiler {
     }
     for (step, draft) in drafts.enumerated() {
       each(draft.inputs + draft.parameters + draft.outputs) { buffer in
-        buffers[buffer].first = min(buffers[buffer].first, step)
-        buffers[buffer].last = max(buffers[buffer].last, step)
+        for buffer in Set([buffer, home(of: buffer).buffer]) {
+          buffers[buffer].first = min(buffers[buffer].first, step)
+          buffers[buffer].last = max(buffers[buffer].last, step)
+        }
       }
     }
     for index in buffers.indices where buffers[index].isRequested { buffers[index].last = end }
