@@ -31,6 +31,8 @@ enum {
   /// What a chunk of input pixels, or all weights, may take of the second-level cache.
   CHUNK_BYTES = 512 << 10,
   ITEMS_PER_THREAD = 4,
+  /// For how many threads algorithms are compared.
+  TYPICAL_THREADS = 2,
 };
 
 double lk_panel_cycles(size_t pixels, size_t most, size_t steps) {
@@ -160,6 +162,8 @@ bool lk_make_blocked_conv(lk_blocked_conv *b, bool is_plain, int threads) {
                            conv->out_channels / conv->groups % kernels->lanes != 0))
     return false;
   b->algorithm = LK_CONV_DIRECT;
+  // The same algorithm, and so the same bits, for any number of threads.
+  b->threads = TYPICAL_THREADS;
   const bool is_direct = is_inside_halo(b);
   double best = is_direct ? lk_direct_cost(b) : 1e300;
   if (is_dense(conv))
@@ -172,7 +176,11 @@ bool lk_make_blocked_conv(lk_blocked_conv *b, bool is_plain, int threads) {
       *b = other;
       b->algorithm = LK_CONV_WINOGRAD;
     }
-  if (b->algorithm == LK_CONV_DIRECT) split_direct(b);
+  b->threads = threads < 1 ? 1 : threads;
+  if (b->algorithm == LK_CONV_DIRECT)
+    split_direct(b);
+  else
+    lk_winograd_cost(b, b->winograd_form);
   return best < 1e300;
 }
 
