@@ -91,9 +91,24 @@ static double cgroup_quota(void) {
   fclose(file);
   return smallest;
 }
+
+static int current_processor(void) { return sched_getcpu(); }
+
+/// Has the calling thread go on elsewhere, if it may; then it may run where it could before.
+static void leave_processor(int processor) {
+  cpu_set_t before, others;
+  if (processor < 0 || processor >= CPU_SETSIZE) return;
+  if (sched_getaffinity(0, sizeof before, &before) != 0) return;
+  others = before;
+  CPU_CLR(processor, &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
+  sched_setaffinity(0, sizeof before, &before);
+}
 #else
 static int affinity_count(void) { return (int)sysconf(_SC_NPROCESSORS_ONLN); }
 static double cgroup_quota(void) { return 0; }
+static int current_processor(void) { return -1; }
+static void leave_processor(int processor) { (void)processor; }
 #endif
 
 int lk_default_thread_count(void) {
@@ -113,7 +128,7 @@ int lk_default_thread_count(void) {
 // how many are inside (lower bits). The caller opens the gate, works, closes it, and waits only for
 // the workers inside, so a worker that is asleep never delays a loop.
 
-enum { OPEN = 1 << 16, INSIDE = OPEN - 1, SPIN_NANOSECONDS = 50000 };
+enum { OPEN = 1 << 16, INSIDE = OPEN - 1, SPIN_NANOSECONDS = 100000, LEAVE_NANOSECONDS = 1000000 };
 
 struct lk_pool {
   _Alignas(64) _Atomic uint64_t gate;
@@ -121,6 +136,7 @@ struct lk_pool {
   _Alignas(64) lk_task task;
   void *context;
   size_t count;
+  _Atomic int processor;
   _Alignas(64) _Atomic int busy;
   _Atomic int sleepers;
   _Atomic bool stop;
@@ -183,9 +199,21 @@ static void wait_for_news(lk_pool *pool, uint32_t last_loop) {
   pthread_mutex_unlock(&pool->mutex);
 }
 
+/// The scheduler may wake two threads on one processor and leave them there for many loops while
+/// another idles: a worker that meets the caller leaves.
+static void leave_caller(lk_pool *pool, int64_t *last) {
+  const int processor = atomic_load_explicit(&pool->processor, memory_order_relaxed);
+  if (processor < 0 || processor != current_processor()) return;
+  const int64_t now = nanoseconds();
+  if (now - *last < LEAVE_NANOSECONDS) return;
+  *last = now;
+  leave_processor(processor);
+}
+
 static void *worker_main(void *argument) {
   lk_pool *pool = argument;
   uint32_t last_loop = 0;
+  int64_t last_leave = 0;
   inside_loop = true;
   lk_flush_denormals_begin();
   while (true) {
@@ -193,6 +221,7 @@ static void *worker_main(void *argument) {
     if (atomic_load(&pool->stop)) return NULL;
     uint64_t gate = atomic_load(&pool->gate);
     if (!(gate & OPEN) || (uint32_t)(gate >> 32) == last_loop) continue;
+    if (pool->spins) leave_caller(pool, &last_leave);
     if (!atomic_compare_exchange_strong(&pool->gate, &gate, gate + 1)) continue;
     last_loop = (uint32_t)(gate >> 32);
     run_indices(pool);
@@ -279,6 +308,7 @@ void lk_parallel_for(lk_pool *pool, size_t count, lk_task task, void *context) {
   pool->task = task;
   pool->context = context;
   pool->count = count;
+  atomic_store_explicit(&pool->processor, current_processor(), memory_order_relaxed);
   atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
   const uint64_t loop = (uint32_t)(atomic_load(&pool->gate) >> 32) + 1;
   atomic_store(&pool->gate, loop << 32 | OPEN);
