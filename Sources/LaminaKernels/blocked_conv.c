@@ -217,7 +217,15 @@ size_t lk_blocked_conv_packed_bytes(const lk_blocked_conv *b) {
   return lk_ceil_div((lk_bias_floats(b) + weight_floats(b)) * sizeof(float), 64) * 64;
 }
 
-static void pack_panels(const lk_blocked_conv *b, const float *weight, float *to) {
+typedef struct packing {
+  const lk_blocked_conv *conv;
+  const float *weight;
+  float *packed;
+} packing;
+
+static void pack_panel(void *context, size_t index) {
+  const packing *packing = context;
+  const lk_blocked_conv *b = packing->conv;
   const lk_conv2d *conv = &b->conv;
   const plan p = make_plan(b);
   const size_t lanes = lk_blocked_kernels_for(b->isa)->lanes, taps = taps_of(conv);
@@ -225,17 +233,17 @@ static void pack_panels(const lk_blocked_conv *b, const float *weight, float *to
   const size_t outputs = conv->out_channels / conv->groups;
   // A plain input is summed channel by channel, a blocked one block by block.
   const size_t run = b->algorithm == LK_CONV_FROM_PLAIN ? 1 : lanes;
-  for (size_t group = 0; group < conv->groups; group++, weight += outputs * channels * taps)
-    for (size_t block = 0; block < p.blocks_out; block += 2) {
-      const size_t first = block * lanes, width = lk_least(2, p.blocks_out - block) * lanes;
-      for (size_t c0 = 0; c0 < channels; c0 += run) {
-        const size_t count = run == 1 ? 1 : lk_tap_steps(lk_least(run, channels - c0));
-        for (size_t tap = 0; tap < taps; tap++)
-          for (size_t c = c0; c < c0 + count; c++)
-            for (size_t o = first; o < first + width; o++)
-              *to++ = c < channels && o < outputs ? weight[(o * channels + c) * taps + tap] : 0;
-      }
-    }
+  const size_t group = index / p.panels_in_group, block = index % p.panels_in_group * 2;
+  const size_t first = block * lanes, width = lk_least(2, p.blocks_out - block) * lanes;
+  const float *weight = packing->weight + group * outputs * channels * taps;
+  float *to = packing->packed + (group * p.blocks_out + block) * lanes * p.steps;
+  for (size_t c0 = 0; c0 < channels; c0 += run) {
+    const size_t count = run == 1 ? 1 : lk_tap_steps(lk_least(run, channels - c0));
+    for (size_t tap = 0; tap < taps; tap++)
+      for (size_t c = c0; c < c0 + count; c++)
+        for (size_t o = first; o < first + width; o++)
+          *to++ = c < channels && o < outputs ? weight[(o * channels + c) * taps + tap] : 0;
+  }
 }
 
 static void pack_depthwise(const lk_blocked_conv *b, const float *weight, float *to) {
@@ -246,7 +254,7 @@ static void pack_depthwise(const lk_blocked_conv *b, const float *weight, float 
         *to++ = c < b->conv.out_channels ? weight[c * taps + tap] : 0;
 }
 
-void lk_blocked_conv_pack(const lk_blocked_conv *b, const float *weight, const float *bias,
+void lk_blocked_conv_pack(lk_pool *pool, const lk_blocked_conv *b, const float *weight, const float *bias,
                           void *packed) {
   float *to = packed;
   const size_t count = lk_bias_floats(b);
@@ -256,13 +264,13 @@ void lk_blocked_conv_pack(const lk_blocked_conv *b, const float *weight, const f
   switch (b->algorithm) {
   case LK_CONV_DIRECT:
   case LK_CONV_FROM_PLAIN:
-    pack_panels(b, weight, to);
+    lk_parallel_for(pool, make_plan(b).panels, pack_panel, &(packing){b, weight, to});
     break;
   case LK_CONV_DEPTHWISE:
     pack_depthwise(b, weight, to);
     break;
   case LK_CONV_WINOGRAD:
-    lk_winograd_pack(b, weight, to);
+    lk_winograd_pack(pool, b, weight, to);
     break;
   }
 }

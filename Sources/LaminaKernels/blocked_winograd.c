@@ -118,26 +118,36 @@ static void transform_window(const lk_winograd_kernels *k, const float *weight, 
     transform_weight(k->columns, k->width, &half[0][i], LK_MAX_TILE_INPUTS, u + i * k->columns);
 }
 
-/// Panels of [position][channel][two blocks].
-void lk_winograd_pack(const lk_blocked_conv *b, const float *weight, float *packed) {
-  const plan p = make_plan(b);
-  const size_t lanes = p.kernels->lanes, channels = b->conv.in_channels;
+typedef struct packing {
+  const lk_blocked_conv *conv;
+  const float *weight;
+  float *packed;
+} packing;
+
+/// A panel of [position][channel][two blocks].
+static void pack_panel(void *context, size_t index) {
+  const packing *packing = context;
+  const lk_conv2d *conv = &packing->conv->conv;
+  const plan p = make_plan(packing->conv);
+  const size_t lanes = p.kernels->lanes, channels = conv->in_channels, block = 2 * index;
   const size_t taps = p.transforms->height * p.transforms->width;
-  for (size_t block = 0; block < p.blocks_out; block += 2) {
-    const size_t width = lk_least(2, p.blocks_out - block) * lanes;
-    float *panel = packed + block * lanes * p.positions * p.steps;
-    for (size_t i = 0; i < p.steps; i++)
-      for (size_t o = 0; o < width; o++) {
-        const size_t output = block * lanes + o;
-        const float *g = i < channels && output < b->conv.out_channels
-                             ? weight + (output * channels + i) * taps
-                             : NULL;
-        double u[LK_MAX_TILE_INPUTS * LK_MAX_TILE_INPUTS];
-        transform_window(p.transforms, g, u);
-        for (size_t position = 0; position < p.positions; position++)
-          panel[(position * p.steps + i) * width + o] = (float)u[position];
-      }
-  }
+  const size_t width = lk_least(2, p.blocks_out - block) * lanes;
+  float *panel = packing->packed + block * lanes * p.positions * p.steps;
+  for (size_t i = 0; i < p.steps; i++)
+    for (size_t o = 0; o < width; o++) {
+      const size_t output = block * lanes + o;
+      const float *g = i < channels && output < conv->out_channels
+                           ? packing->weight + (output * channels + i) * taps
+                           : NULL;
+      double u[LK_MAX_TILE_INPUTS * LK_MAX_TILE_INPUTS];
+      transform_window(p.transforms, g, u);
+      for (size_t position = 0; position < p.positions; position++)
+        panel[(position * p.steps + i) * width + o] = (float)u[position];
+    }
+}
+
+void lk_winograd_pack(lk_pool *pool, const lk_blocked_conv *b, const float *weight, float *packed) {
+  lk_parallel_for(pool, make_plan(b).panels, pack_panel, &(packing){b, weight, packed});
 }
 
 static size_t worker_floats(const plan *p) {

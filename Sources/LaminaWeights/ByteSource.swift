@@ -60,7 +60,7 @@ public enum ByteSource: Sendable {
     }
     switch self {
     case .file(let reader): return try reader.bytes(range)
-    case .memory(let bytes, _): return Array(bytes[range])
+    case .memory(let bytes, _): return range == bytes.indices ? bytes : Array(bytes[range])
     }
   }
 

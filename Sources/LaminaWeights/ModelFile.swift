@@ -55,8 +55,7 @@ public enum ModelFile {
       throw LaminaError(.unsupported, weightsOnly, path: source.name)
     case .unknown where try ONNXImporter.isModel(source):
       return try ONNXImporter.load(
-        bytes: source.allBytes(), name: source.name, folder: folder, registry: registry,
-        limits: limits
+        source, name: source.name, folder: folder, registry: registry, limits: limits
       ).model
     case .unknown:
       throw LaminaError(

@@ -186,7 +186,7 @@ private struct BlockedCase {
       let from = Exact(inputPlace(block).spread(input))
       let output = overResidual ? Guarded(residualMemory ?? []) : Guarded(count: place.count)
       let residual = residualMemory.map(Exact.init)
-      lk_blocked_conv_pack(blocked, weight, bias, packed.raw)
+      lk_blocked_conv_pack(pool, blocked, weight, bias, packed.raw)
       lk_blocked_conv_run(
         pool, blocked, from.floats, packed.raw,
         overResidual ? UnsafePointer(output.floats) : residual.map { UnsafePointer($0.floats) },

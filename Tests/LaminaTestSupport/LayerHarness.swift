@@ -262,17 +262,17 @@ private struct CaseRun {
         }
         if !areConstant && specs.isEmpty { continue }
         for threads in [1, 2] {
+          let pool = threads == 1 ? Self.oneThread : Self.twoThreads
           let context = PrepareContext(
             inputs: inputSpecs, outputs: outputSpecs, parameters: specs,
             inputLayouts: inputSpecs.map {
               $0.shape.rank == 4 && $0.type == .float32 ? layout : .plain
-            }, threads: threads)
+            }, pool: pool)
           guard let prepared = try layer.prepare(context) else { continue }
           let name =
             "prepared on \(isa) (\(prepared.summary)), \(threads) threads, offered \(layout)"
             + (areConstant ? "" : ", parameters at run time")
           let runner = Runner.prepared(prepared)
-          let pool = threads == 1 ? Self.oneThread : Self.twoThreads
           let outputs = try run(runner, name, pool: pool)
           compare(outputs, expected ?? forward, row.preparedTolerance, name)
           if threads == 2 {

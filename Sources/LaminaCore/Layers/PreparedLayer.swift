@@ -66,15 +66,15 @@ public struct PrepareContext: Sendable {
   public var inputLayouts: [TensorLayout]
   /// The halo in which consumers would like each output to come, should it come in blocks of channels.
   public var outputHalos: [Int]
-  /// Threads the plan will run on.
-  public var threads: Int
+  /// The threads that the plan will run on, here to pack weights with; nil for the caller's alone.
+  public var pool: ThreadPool?
   /// Whether results must be those of direct evaluation, without faster algorithms of lower accuracy.
   public var isStrict: Bool
 
   /// A context.
   public init(
     inputs: [TensorSpec], outputs: [TensorSpec], parameters: [TensorSpec],
-    inputLayouts: [TensorLayout]? = nil, outputHalos: [Int]? = nil, threads: Int = 1,
+    inputLayouts: [TensorLayout]? = nil, outputHalos: [Int]? = nil, pool: ThreadPool? = nil,
     isStrict: Bool = false
   ) {
     self.inputs = inputs
@@ -82,9 +82,12 @@ public struct PrepareContext: Sendable {
     self.parameters = parameters
     self.inputLayouts = inputLayouts ?? inputs.map { _ in .plain }
     self.outputHalos = outputHalos ?? outputs.map { _ in 0 }
-    self.threads = threads
+    self.pool = pool
     self.isStrict = isStrict
   }
+
+  /// How many threads the plan will run on.
+  public var threads: Int { pool?.threadCount ?? 1 }
 
   /// The constant values of all parameters, or nil when one is computed at run time.
   public var constantParameters: [Tensor]? {

@@ -81,10 +81,10 @@ public final class Plan: Sendable {
   private let optimization: OptimizationLevel
   private let threads: Int
 
-  init(model: Model, inputs: [TensorSpec], options: SessionOptions, threads: Int) throws {
+  init(model: Model, inputs: [TensorSpec], options: SessionOptions, pool: ThreadPool) throws {
     try model.graph.checkInputs(inputs)
     var compiler = try PlanCompiler(
-      model: model, inputs: inputs, options: options, threads: threads)
+      model: model, inputs: inputs, options: options, pool: pool)
     try compiler.rewrite()
     try compiler.emitSteps()
     compiler.joinSteps()
@@ -102,7 +102,7 @@ public final class Plan: Sendable {
     packedByteCount = compiler.packedByteCount
     rewrites = compiler.notes
     optimization = options.optimization
-    self.threads = threads
+    threads = pool.threadCount
   }
 
   /// What was done and what will run, for people: rewrites, then a line for each step with its kernel,
@@ -146,7 +146,7 @@ private struct PlanCompiler {
   let model: Model
   let inputs: [TensorSpec]
   let options: SessionOptions
-  let threads: Int
+  let pool: ThreadPool
   var graph: Graph
   var inference: Graph.Inference
   var parameters: [String: Tensor]
@@ -198,11 +198,11 @@ private struct PlanCompiler {
   /// Converted copies, by buffer.
   var conversions: [Int: [TensorLayout: Int]] = [:]
 
-  init(model: Model, inputs: [TensorSpec], options: SessionOptions, threads: Int) throws {
+  init(model: Model, inputs: [TensorSpec], options: SessionOptions, pool: ThreadPool) throws {
     self.model = model
     self.inputs = inputs
     self.options = options
-    self.threads = threads
+    self.pool = pool
     graph = model.graph
     parameters = model.parameters
     for name in options.outputs ?? [] {
@@ -403,7 +403,7 @@ private struct PlanCompiler {
         PrepareContext(
           inputs: inputSpecs, outputs: outputSpecs, parameters: parameterSpecs.map(\.spec),
           inputLayouts: node.inputs.map { layout(of: $0) },
-          outputHalos: node.outputs.map { halos[$0.index] }, threads: threads,
+          outputHalos: node.outputs.map { halos[$0.index] }, pool: pool,
           isStrict: options.isStrict))
     }
     let inputLayouts = prepared?.inputLayouts ?? node.inputs.map { _ in .plain }
@@ -436,7 +436,7 @@ private struct PlanCompiler {
       outputs.append(.buffer(buffer, spec.shape, spec.type))
     }
     let scratch =
-      prepared?.scratchBytes ?? node.layer.scratchBytes(for: inputSpecs, threads: threads)
+      prepared?.scratchBytes ?? node.layer.scratchBytes(for: inputSpecs, threads: pool.threadCount)
     scratchByteCount = max(scratchByteCount, scratch)
     packedByteCount += prepared?.packedBytes ?? 0
     drafts.append(

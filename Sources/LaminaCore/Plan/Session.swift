@@ -112,7 +112,7 @@ public final class Session: @unchecked Sendable {
   }
 
   private func makePlan(_ inputs: [TensorSpec]) throws -> Plan {
-    try model.plans.plan(for: model, inputs: inputs, options: options, threads: pool.threadCount)
+    try model.plans.plan(for: model, inputs: inputs, options: options, pool: pool)
   }
 
   private func add(_ plan: Plan) throws -> Execution {
@@ -162,18 +162,20 @@ final class PlanCache: Sendable {
   private static let capacity = 8
   private let plans = Mutex<[(key: Key, plan: Plan)]>([])
 
-  func plan(for model: Model, inputs: [TensorSpec], options: SessionOptions, threads: Int) throws
+  func plan(for model: Model, inputs: [TensorSpec], options: SessionOptions, pool: ThreadPool)
+    throws
     -> Plan
   {
     guard inputs.allSatisfy({ $0.value == nil }) else {
-      return try Plan(model: model, inputs: inputs, options: options, threads: threads)
+      return try Plan(model: model, inputs: inputs, options: options, pool: pool)
     }
     let key = Key(
-      shapes: inputs.map(\.shape), types: inputs.map(\.type), options: options, threads: threads,
+      shapes: inputs.map(\.shape), types: inputs.map(\.type), options: options,
+      threads: pool.threadCount,
       instructionSet: activeInstructionSet())
     return try plans.withLock { plans in
       if let known = plans.first(where: { $0.key == key }) { return known.plan }
-      let plan = try Plan(model: model, inputs: inputs, options: options, threads: threads)
+      let plan = try Plan(model: model, inputs: inputs, options: options, pool: pool)
       if plans.count == PlanCache.capacity { plans.removeLast() }
       plans.insert((key, plan), at: 0)
       return plan

@@ -294,7 +294,7 @@ struct BlockedConvolution: PreparedLayer {
     packed = try AlignedBuffer(byteCount: lk_blocked_conv_packed_bytes(&found))
     scratchBytes = lk_blocked_conv_scratch_bytes(&found)
     lk_blocked_conv_pack(
-      &found, parameters[0].view.floats, parameters.count > 1 ? parameters[1].view.floats : nil,
+      context.pool?.handle, &found, parameters[0].view.floats, parameters.count > 1 ? parameters[1].view.floats : nil,
       packed.baseAddress)
   }
 

@@ -24,7 +24,7 @@ struct ONNXConverter {
 
   let opset: Int
   let limits: Limits
-  private let bytes: [UInt8]
+  private let content: ONNXContent
   private let external: ONNXExternalData
   private(set) var builder: GraphBuilder
   private(set) var parameters: [String: Tensor] = [:]
@@ -45,13 +45,13 @@ struct ONNXConverter {
   private let pool = ThreadPool(threads: 1)
 
   init(
-    name: String, registry: LayerRegistry, opset: Int, limits: Limits, bytes: [UInt8],
+    name: String, registry: LayerRegistry, opset: Int, limits: Limits, _ content: ONNXContent,
     external: ONNXExternalData, nodeNames: Set<String>, valueNames: Set<String>
   ) {
     builder = GraphBuilder(name: name, registry: registry)
     self.opset = opset
     self.limits = limits
-    self.bytes = bytes
+    self.content = content
     self.external = external
     usedNames = nodeNames
     usedValueNames = valueNames
@@ -126,7 +126,7 @@ struct ONNXConverter {
     case .tensor(let tensor): return tensor
     case .file(let stored):
       try reserve(stored.byteCount(), name)
-      let tensor = try stored.decode(bytes) { tensor, count in
+      let tensor = try stored.decode(content) { tensor, count in
         try external.read(tensor, byteCount: count)
       }
       constants[name] = .tensor(tensor)

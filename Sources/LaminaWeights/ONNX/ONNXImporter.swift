@@ -13,10 +13,11 @@ public enum ONNXImporter {
   public static func load(
     path: String, registry: LayerRegistry, limits: Limits = Limits()
   ) throws -> (model: Model, report: ImportReport) {
-    let bytes = try FileReader(path: path, maximumBytes: limits.weightFileBytes).allBytes()
     let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
     let name = path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
-    return try load(bytes: bytes, name: name, folder: folder, registry: registry, limits: limits)
+    return try load(
+      ByteSource(path: path, limits: limits), name: name, folder: folder, registry: registry,
+      limits: limits)
   }
 
   /// Whether the bytes start as an ONNX model does: with its IR version.
@@ -35,11 +36,20 @@ public enum ONNXImporter {
     bytes: [UInt8], name: String = "model", folder: String? = nil, registry: LayerRegistry,
     limits: Limits = Limits()
   ) throws -> (model: Model, report: ImportReport) {
+    try load(
+      .memory(bytes, name: name), name: name, folder: folder, registry: registry, limits: limits)
+  }
+
+  static func load(
+    _ source: ByteSource, name: String, folder: String?, registry: LayerRegistry, limits: Limits
+  ) throws -> (model: Model, report: ImportReport) {
     let shown = name.escapedForDisplay(limit: 256)
-    let file = try ONNXDecoder(limits: limits).model(bytes, path: shown)
-    var source = try ONNXImport(file, bytes: bytes, path: shown, limits: limits)
+    let content = try ONNXContent(source)
+    let file = try ONNXDecoder(limits: limits).model(content.bytes, path: shown)
+    var imported = try ONNXImport(file, content, path: shown, limits: limits)
     return try withErrorPath(shown) {
-      try source.run(registry: registry, external: ONNXExternalData(folder: folder, limits: limits))
+      try imported.run(
+        registry: registry, external: ONNXExternalData(folder: folder, limits: limits))
     }
   }
 }
@@ -66,16 +76,16 @@ private struct ONNXImport {
 
   private let file: ONNXModel
   private let graph: ONNXGraph
-  private let bytes: [UInt8]
+  private let content: ONNXContent
   private let limits: Limits
   private let opset: Int
   private var problems: [LaminaError] = []
   private var report = ImportReport()
   private var convertedTypes: [ElementType: Int] = [:]
 
-  init(_ file: ONNXModel, bytes: [UInt8], path: String, limits: Limits) throws {
+  init(_ file: ONNXModel, _ content: ONNXContent, path: String, limits: Limits) throws {
     self.file = file
-    self.bytes = bytes
+    self.content = content
     self.limits = limits
     guard let graph = file.graph else {
       throw LaminaError(.format, "expected a graph, found none", path: path)
@@ -131,7 +141,7 @@ private struct ONNXImport {
     try checkNames()
     try failIfNeeded()
     try checkTypes()
-    var patterns = ONNXPatterns(graph, opset: opset, bytes: bytes)
+    var patterns = ONNXPatterns(graph, opset: opset, content)
     patterns.apply()
     let order = try sortedLiveNodes(patterns.nodes)
     let nodes = order.map { patterns.nodes[$0] }
@@ -326,7 +336,7 @@ private struct ONNXImport {
     for node in graph.nodes { values.formUnion(node.outputs) }
     return ONNXConverter(
       name: graph.name.isEmpty ? "model" : graph.name, registry: registry, opset: opset,
-      limits: limits, bytes: bytes, external: external, nodeNames: Set(nodes.map(\.name)),
+      limits: limits, content, external: external, nodeNames: Set(nodes.map(\.name)),
       valueNames: values)
   }
 

@@ -8,13 +8,13 @@ struct ONNXPatterns {
   private(set) var constants: [(name: String, tensor: Tensor)] = []
   private var producers: [String: Int] = [:]
   private var initializers: [String: ONNXTensor] = [:]
-  private let bytes: [UInt8]
+  private let content: ONNXContent
   private let opset: Int
 
-  init(_ graph: ONNXGraph, opset: Int, bytes: [UInt8]) {
+  init(_ graph: ONNXGraph, opset: Int, _ content: ONNXContent) {
     nodes = graph.nodes
     self.opset = opset
-    self.bytes = bytes
+    self.content = content
     for tensor in graph.initializers { initializers[tensor.name] = tensor }
     for (index, node) in nodes.enumerated() {
       for output in node.outputs where !output.isEmpty { producers[output] = index }
@@ -58,7 +58,7 @@ struct ONNXPatterns {
       return nil
     }
     guard let shape = try? stored.shape(), shape.count <= 64, !stored.isExternal else { return nil }
-    return try? stored.decode(bytes) { _, _ in [] }.numbers
+    return try? stored.decode(content) { _, _ in [] }.numbers
   }
 
   private func scalar(_ name: String?) -> Double? {

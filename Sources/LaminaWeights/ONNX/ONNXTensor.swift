@@ -73,7 +73,9 @@ extension ONNXTensor {
   /// - Parameter external: reads data that lies in another file.
   /// - Throws: `format` when the size of the data is not that of the shape, or it lies in the wrong field or
   ///   in two; `unsupported` for element types that Lamina does not have.
-  func decode(_ bytes: [UInt8], external: (ONNXTensor, Int) throws -> [UInt8]) throws -> Tensor {
+  func decode(_ content: ONNXContent, external: (ONNXTensor, Int) throws -> [UInt8]) throws
+    -> Tensor
+  {
     try withErrorPath(path) {
       let type = try elementType()
       let shape = try shape()
@@ -89,15 +91,20 @@ extension ONNXTensor {
       if isExternal {
         return try Self.tensor(shape, type, external(self, byteCount)[...])
       }
-      if !typed.isEmpty { return try decodeTyped(shape, type, bytes) }
-      let data = raw.map { bytes[$0] } ?? []
-      guard data.count == byteCount else {
+      if !typed.isEmpty { return try decodeTyped(shape, type, content.bytes) }
+      let range = raw ?? 0..<0
+      guard range.count == byteCount else {
         throw LaminaError(
           .format,
-          "expected \(byteCount) bytes of raw_data for \(TensorSpec(shape, type)), found \(data.count)"
+          "expected \(byteCount) bytes of raw_data for \(TensorSpec(shape, type)), found \(range.count)"
         )
       }
-      return try Self.tensor(shape, type, data)
+      guard type == Self.computeType(type), type != .bool else {
+        return try Self.tensor(shape, type, content.data(range))
+      }
+      let tensor = try Tensor(uninitialized: shape, type)
+      try tensor.withMutableBytes { try content.read(range, into: $0) }
+      return tensor
     }
   }
 
