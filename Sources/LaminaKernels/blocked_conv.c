@@ -254,8 +254,8 @@ static void pack_depthwise(const lk_blocked_conv *b, const float *weight, float 
         *to++ = c < b->conv.out_channels ? weight[c * taps + tap] : 0;
 }
 
-void lk_blocked_conv_pack(lk_pool *pool, const lk_blocked_conv *b, const float *weight, const float *bias,
-                          void *packed) {
+void lk_blocked_conv_pack(lk_pool *pool, const lk_blocked_conv *b, const float *weight,
+                          const float *bias, void *packed) {
   float *to = packed;
   const size_t count = lk_bias_floats(b);
   memset(to, 0, count * sizeof *to);

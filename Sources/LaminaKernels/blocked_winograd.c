@@ -91,8 +91,12 @@ size_t lk_winograd_packed_floats(const lk_blocked_conv *b) {
   return p.positions * p.steps * p.blocks_out * p.kernels->lanes;
 }
 
+/// A number for each of four outputs.
+typedef double quad __attribute__((vector_size(32)));
+typedef float float_quad __attribute__((vector_size(16)));
+
 /// G g along one axis.
-static void transform_weight(size_t n, size_t taps, const double *g, size_t stride, double *u) {
+static void transform_weight(size_t n, size_t taps, const quad *g, size_t stride, quad *u) {
   if (n == 1) {
     u[0] = g[0];
     return;
@@ -101,17 +105,16 @@ static void transform_weight(size_t n, size_t taps, const double *g, size_t stri
   u[0] = points->first * g[0];
   u[n - 1] = g[(taps - 1) * stride];
   for (size_t j = 0; j < n / 2 - 1; j++) {
-    double part[2] = {0, 0};
+    quad part[2] = {{0}, {0}};
     for (size_t i = 0; i < taps; i++) part[i % 2] += points->weights[j][i] * g[i * stride];
     u[2 * j + 1] = part[0] + part[1];
     u[2 * j + 2] = part[0] - part[1];
   }
 }
 
-/// G g Gᵀ of a window of taps.
-static void transform_window(const lk_winograd_kernels *k, const float *weight, double *u) {
-  double g[LK_MAX_TILE_TAPS * LK_MAX_TILE_TAPS], half[LK_MAX_TILE_TAPS][LK_MAX_TILE_INPUTS];
-  for (size_t i = 0; i < k->height * k->width; i++) g[i] = weight ? weight[i] : 0;
+/// G g Gᵀ of windows of taps.
+static void transform_window(const lk_winograd_kernels *k, const quad *g, quad *u) {
+  quad half[LK_MAX_TILE_TAPS][LK_MAX_TILE_INPUTS];
   for (size_t j = 0; j < k->width; j++)
     transform_weight(k->rows, k->height, g + j, k->width, half[j]);
   for (size_t i = 0; i < k->rows; i++)
@@ -134,15 +137,20 @@ static void pack_panel(void *context, size_t index) {
   const size_t width = lk_least(2, p.blocks_out - block) * lanes;
   float *panel = packing->packed + block * lanes * p.positions * p.steps;
   for (size_t i = 0; i < p.steps; i++)
-    for (size_t o = 0; o < width; o++) {
-      const size_t output = block * lanes + o;
-      const float *g = i < channels && output < conv->out_channels
-                           ? packing->weight + (output * channels + i) * taps
-                           : NULL;
-      double u[LK_MAX_TILE_INPUTS * LK_MAX_TILE_INPUTS];
+    for (size_t first = 0; first < width; first += 4) {
+      quad g[LK_MAX_TILE_TAPS * LK_MAX_TILE_TAPS] = {{0}};
+      for (size_t o = 0; o < 4; o++) {
+        const size_t output = block * lanes + first + o;
+        if (i >= channels || output >= conv->out_channels) continue;
+        const float *window = packing->weight + (output * channels + i) * taps;
+        for (size_t tap = 0; tap < taps; tap++) g[tap][o] = window[tap];
+      }
+      quad u[LK_MAX_TILE_INPUTS * LK_MAX_TILE_INPUTS];
       transform_window(p.transforms, g, u);
-      for (size_t position = 0; position < p.positions; position++)
-        panel[(position * p.steps + i) * width + o] = (float)u[position];
+      for (size_t position = 0; position < p.positions; position++) {
+        const float_quad rounded = __builtin_convertvector(u[position], float_quad);
+        memcpy(panel + (position * p.steps + i) * width + first, &rounded, sizeof rounded);
+      }
     }
 }
 

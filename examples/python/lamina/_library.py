@@ -1,7 +1,6 @@
 """Finds liblamina and declares its functions; `lamina.h` says what they do."""
 
 import ctypes
-import logging
 import os
 import sys
 from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_float, c_int, c_int32, c_int64
@@ -203,5 +202,7 @@ def texts(values):
 @LogFunction
 def log(_user, level, message):
     """Hands a line of the library's log to Python's."""
+    import logging  # Slow to import, and seldom needed.
+
     severity = logging.WARNING if level >= 20 else logging.INFO
     logging.getLogger("lamina").log(severity, "%s", message.decode(errors="replace"))
