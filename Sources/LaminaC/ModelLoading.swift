@@ -103,7 +103,7 @@ public func lamina_model_with_weights(
     try derive(model, result) { object in
       let limits = object.context.limits
       let loaded = try object.model.loadingWeights(
-        from: openTensorSource(path: path, limits: limits), keyMap: object.keyMap,
+        from: openTensorSource(path: path, limits: limits), keyMaps: object.keyMaps,
         options: LoadOptions(
           isStrict: given.partial == 0, reinitialise: kept.map { KeyPattern($0) }, limits: limits))
       let isComplete = loaded.report.isComplete
@@ -116,10 +116,8 @@ public func lamina_model_with_weights(
 
 extension ModelObject {
   /// How names of tensors in files become the model's, where its architecture is a built-in one.
-  fileprivate var keyMap: KeyMap {
-    let renames = (try? ModelCatalog.entry(named: model.graph.name))?.renames ?? []
-    return KeyMap(
-      rules: renames.map { .pattern(KeyPattern($0.pattern), KeyPattern($0.replacement)) })
+  fileprivate var keyMaps: [KeyMap] {
+    (try? ModelCatalog.entry(named: model.graph.name))?.keyMaps ?? []
   }
 }
 

@@ -123,7 +123,8 @@ double lk_winograd_cost(lk_blocked_conv *conv, size_t form);
 const char *lk_winograd_name(const lk_blocked_conv *conv);
 
 size_t lk_winograd_packed_floats(const lk_blocked_conv *conv);
-void lk_winograd_pack(lk_pool *pool, const lk_blocked_conv *conv, const float *weight, float *packed);
+void lk_winograd_pack(lk_pool *pool, const lk_blocked_conv *conv, const float *weight,
+                      float *packed);
 size_t lk_winograd_scratch_bytes(const lk_blocked_conv *conv);
 void lk_winograd_run(lk_pool *pool, const lk_blocked_conv *conv, const float *input,
                      const float *weights, const float *bias, const float *residual, float *output,

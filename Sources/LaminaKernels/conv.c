@@ -1,6 +1,5 @@
 #include "depthwise.h"
 #include "gemm.h"
-#include "winograd.h"
 
 #include <string.h>
 
@@ -33,11 +32,10 @@ static lk_product make_product(const lk_conv2d *conv, const lk_gemm_kernels *ker
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 const char *lk_f32_conv2d_algorithm(const lk_conv2d *conv) {
-  return lk_uses_winograd(conv) ? "winograd43" : lk_is_depthwise(conv) ? "depthwise" : "gemm";
+  return lk_is_depthwise(conv) ? "depthwise" : "gemm";
 }
 
 size_t lk_f32_conv2d_packed_bytes(const lk_conv2d *conv) {
-  if (lk_uses_winograd(conv)) return sizeof(packed_header) + lk_f32_winograd_packed_bytes(conv);
   const lk_product p = make_product(conv, NULL);
   // The tail kernels read up to a vector behind the last panel.
   return sizeof(packed_header) + (p.groups * p.rows * p.depth + LK_MAX_LANES) * sizeof(float);
@@ -66,10 +64,6 @@ static void pack_panels(const lk_conv2d *conv, const lk_product *p, const float 
 void lk_f32_conv2d_pack(const lk_conv2d *conv, const float *weight, void *packed) {
   packed_header *header = packed;
   header->isa = lk_active_isa();
-  if (lk_uses_winograd(conv)) {
-    lk_f32_winograd_pack(conv, header->isa, weight, (float *)(header + 1));
-    return;
-  }
   const lk_product product = make_product(conv, lk_gemm_kernels_for(header->isa));
   if (lk_is_depthwise(conv)) {
     memcpy(header + 1, weight, product.groups * product.rows * product.depth * sizeof(float));
@@ -127,7 +121,6 @@ static bool is_pointwise(const lk_conv2d *conv) {
 }
 
 size_t lk_f32_conv2d_scratch_bytes(const lk_conv2d *conv, int threads) {
-  if (lk_uses_winograd(conv)) return lk_f32_winograd_scratch_bytes(conv, threads);
   if (lk_is_depthwise(conv)) return lk_f32_depthwise_scratch_bytes(conv, threads);
   const lk_product p = make_product(conv, NULL);
   return lk_product_scratch_bytes(p.rows, p.columns, p.depth, threads);
@@ -136,11 +129,6 @@ size_t lk_f32_conv2d_scratch_bytes(const lk_conv2d *conv, int threads) {
 void lk_f32_conv2d(lk_pool *pool, const lk_conv2d *conv, const float *input, const void *packed,
                    const float *bias, const float *residual, float *output, void *scratch) {
   const packed_header *header = packed;
-  if (lk_uses_winograd(conv)) {
-    lk_f32_winograd(pool, header->isa, conv, input, (const float *)(header + 1), bias, residual,
-                    output, scratch);
-    return;
-  }
   if (lk_is_depthwise(conv)) {
     lk_f32_depthwise(pool, header->isa, conv, input, (const float *)(header + 1), bias, residual,
                      output, scratch);

@@ -344,11 +344,37 @@ void lk_f32_gemm_pack(size_t n, size_t k, const float *b, size_t ldb, bool trans
   }
 }
 
+/// Floats of the rows of A where they are few: those are packed once for all columns.
+static size_t packed_row_floats(size_t m, size_t k) {
+  return m * k <= 1 << 20 ? ceil_div(m * k, 16) * 16 : 0;
+}
+
+size_t lk_f32_gemm_packed_scratch_bytes(size_t m, size_t n, size_t k, int threads) {
+  return packed_row_floats(m, k) * sizeof(float) + lk_product_scratch_bytes(m, n, k, threads);
+}
+
+typedef struct row_packing {
+  const lk_product *product;
+  size_t panel_rows;
+  float *to;
+} row_packing;
+
+static void pack_row_panel(void *context, size_t index) {
+  const row_packing *packing = context;
+  const lk_product *p = packing->product;
+  const size_t row = index * packing->panel_rows, rows = least(packing->panel_rows, p->rows - row);
+  float *to = packing->to + row * p->depth;
+  if (p->transpose_a)
+    p->kernels->pack_rows(p->a + row, p->lda, rows, p->depth, p->alpha, to, rows);
+  else
+    p->kernels->pack_columns(p->a + row * p->lda, p->lda, rows, p->depth, p->alpha, to, rows);
+}
+
 void lk_f32_gemm_packed(lk_pool *pool, size_t m, size_t n, size_t k, float alpha, const float *a,
                         size_t lda, bool transpose_a, const void *packed, const float *bias,
                         lk_activation activation, float beta, float *c, size_t ldc, void *scratch) {
   const packed_header *header = packed;
-  const lk_product product = {
+  lk_product product = {
       .kernels = lk_gemm_kernels_for(header->isa),
       .groups = 1,
       .rows = m,
@@ -366,5 +392,11 @@ void lk_f32_gemm_packed(lk_pool *pool, size_t m, size_t n, size_t k, float alpha
       .column_bias = bias,
       .activation = activation,
   };
-  lk_run_product(pool, &product, scratch);
+  const size_t row_floats = packed_row_floats(m, k);
+  if (row_floats > 0) {
+    row_packing packing = {&product, lk_panel_rows(product.kernels, m), scratch};
+    lk_parallel_for(pool, ceil_div(m, packing.panel_rows), pack_row_panel, &packing);
+    product.packed_a = packing.to;
+  }
+  lk_run_product(pool, &product, (float *)scratch + row_floats);
 }

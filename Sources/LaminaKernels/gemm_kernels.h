@@ -8,6 +8,9 @@
 #define ROWS 6
 #endif
 
+/// Rows of B from one that is read to one that is fetched.
+enum { LOOK_AHEAD = 24 };
+
 LK_INLINE vf activate(vf x, lk_activation activation) {
   if (activation.kind == LK_ACTIVATION_CLAMP)
     return vf_min(vf_max(x, vf_set(activation.low)), vf_set(activation.high));
@@ -56,7 +59,10 @@ LK_INLINE void multiply_tile(const int rows, const int vectors, size_t k, const 
   LK_UNROLL for (int r = 0; r < rows; r++) __builtin_prefetch(c + r * ldc, 1);
   for (; k > 0; k--, a += rows, b += ldb) {
     vf right[2];
-    LK_UNROLL for (int v = 0; v < vectors; v++) right[v] = vf_load(b + v * LK_LANES);
+    LK_UNROLL for (int v = 0; v < vectors; v++) {
+      right[v] = vf_load(b + v * LK_LANES);
+      __builtin_prefetch(b + LOOK_AHEAD * ldb + v * LK_LANES);
+    }
     LK_UNROLL for (int r = 0; r < rows; r++) {
       const vf left = vf_set(a[r]);
       LK_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = vf_fma(left, right[v], sum[r][v]);

@@ -12,7 +12,7 @@ extension ModelCatalog {
       paper: "He et al. 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385",
       side: 32,
       preprocessing: Preprocessing(resize: .exact(height: 32, width: 32), centerCrop: nil),
-      classes: 10, weights: "akamaster/pytorch_resnet_cifar10",
+      classes: 10, keyMaps: [KeyMap(origin: "akamaster/pytorch_resnet_cifar10")],
       labels: cifar10Labels
     ) { builder, input, classes in
       var x = try builder.convolutionBlock(

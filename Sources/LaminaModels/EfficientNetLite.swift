@@ -61,8 +61,11 @@ extension ModelCatalog {
         resize: .shorterSide(variant.side + 32), interpolation: .bicubic,
         centerCrop: Preprocessing.Size(height: variant.side, width: variant.side), scale: 1,
         mean: [127], std: [128]),
-      classes: 1000, weights: "RangiLyu/EfficientNet-Lite, ImageNet-1000",
-      renames: [("_blocks.{}._*", "blocks.{}.*"), ("_*", "*")], labels: imageNetLabels
+      classes: 1000,
+      keyMaps: [
+        KeyMap(
+          origin: "RangiLyu/EfficientNet-Lite", ["_blocks.{}._*": "blocks.{}.*", "_*": "*"])
+      ], labels: imageNetLabels
     ) { builder, input, classes in
       let style = BatchNormStyle(epsilon: 1e-3, momentum: 0.01)
       var x = try builder.convolutionBlock(

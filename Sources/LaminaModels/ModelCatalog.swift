@@ -14,23 +14,20 @@ public struct CatalogEntry: Sendable {
   public let inputSize: Preprocessing.Size
   /// Whether the input may have other sizes.
   public let acceptsOtherSizes: Bool
-  /// How a picture becomes the input, for the weights named in `weights`.
+  /// How a picture becomes the input, for weights of the first origin.
   public let preprocessing: Preprocessing
   /// Classes when nothing else is asked for.
   public let defaultClassCount: Int
-  /// Whose weights fit.
-  public let weights: String
-  /// From names of tensors in such files to names in the model, in order; `*` stands for any
-  /// characters and `{}` for one component between dots.
-  public let renames: [(pattern: String, replacement: String)]
+  /// How the names in weight files of each origin become the model's; empty: nobody's weights fit.
+  public let keyMaps: [KeyMap]
   /// Names of the default classes, in the order of the output.
   public let labels: [String]
   let body: @Sendable (inout GraphBuilder, ValueID, _ classes: Int) throws -> ValueID
 
   init(
     name: String, title: String, paper: String, inputChannels: Int = 3, side: Int,
-    acceptsOtherSizes: Bool = true, preprocessing: Preprocessing, classes: Int, weights: String,
-    renames: [(pattern: String, replacement: String)] = [], labels: [String],
+    acceptsOtherSizes: Bool = true, preprocessing: Preprocessing, classes: Int,
+    keyMaps: [KeyMap], labels: [String],
     body: @escaping @Sendable (inout GraphBuilder, ValueID, _ classes: Int) throws -> ValueID
   ) {
     self.name = name
@@ -41,10 +38,14 @@ public struct CatalogEntry: Sendable {
     self.acceptsOtherSizes = acceptsOtherSizes
     self.preprocessing = preprocessing
     defaultClassCount = classes
-    self.weights = weights
-    self.renames = renames
+    self.keyMaps = keyMaps
     self.labels = labels
     self.body = body
+  }
+
+  /// Whose weights fit, for people: `torchvision, timm`.
+  public var origins: String {
+    keyMaps.isEmpty ? "none: train it" : keyMaps.map(\.origin).joined(separator: ", ")
   }
 
   /// The graph from `input`, `[batch, channels, height, width]`, to `output`, logits `[batch,

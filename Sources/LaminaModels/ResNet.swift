@@ -32,7 +32,7 @@ extension ModelCatalog {
     CatalogEntry(
       name: "resnet\(depth.rawValue)", title: "ResNet-\(depth.rawValue)",
       paper: "He et al. 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385",
-      side: 224, preprocessing: .torch(), classes: 1000, weights: "torchvision, ImageNet-1000",
+      side: 224, preprocessing: .torch(), classes: 1000, keyMaps: [KeyMap(origin: "torchvision")],
       labels: imageNetLabels
     ) { builder, input, classes in
       try resNet(depth, &builder, input, classes: classes)

@@ -15,7 +15,7 @@ extension ModelCatalog {
       name: "lenet5", title: "LeNet-5 with ReLU and max pooling",
       paper: "LeCun et al. 1998, Gradient-Based Learning Applied to Document Recognition",
       inputChannels: 1, side: 28, acceptsOtherSizes: false, preprocessing: mnistPreprocessing,
-      classes: 10, weights: "none: train it", labels: digitLabels
+      classes: 10, keyMaps: [], labels: digitLabels
     ) { builder, input, classes in
       var x = try builder.convolution(
         "conv1", input, channels: 6, kernel: 5, padding: .zeros(2), bias: true)
@@ -32,7 +32,7 @@ extension ModelCatalog {
     CatalogEntry(
       name: "mnist_cnn", title: "Three convolutions for MNIST", paper: "burn, import-model-weights",
       inputChannels: 1, side: 28, acceptsOtherSizes: false, preprocessing: mnistPreprocessing,
-      classes: 10, weights: "burn examples, mnist.pt and mnist.safetensors", labels: digitLabels
+      classes: 10, keyMaps: [KeyMap(origin: "burn examples")], labels: digitLabels
     ) { builder, input, classes in
       var x = input
       for (number, channels) in [8, 16, 24].enumerated() {

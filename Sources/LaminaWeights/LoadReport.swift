@@ -22,6 +22,8 @@ public struct LoadReport: Sendable, Hashable {
 
   /// The file.
   public var provenance: String
+  /// Whose names the file has, as the map that was used says: `torchvision`.
+  public var origin = ""
   /// The common prefix that was taken off the file's names.
   public var strippedPrefix = ""
   /// Parameters read from the file, sorted.
@@ -61,6 +63,7 @@ public struct LoadReport: Sendable, Hashable {
   /// The report for people: file, counts, then every problem and every reinitialised parameter.
   public var text: String {
     var lines = ["\(provenance): \(summary)"]
+    if !origin.isEmpty { lines.append("names of \(origin)") }
     if !strippedPrefix.isEmpty { lines.append("prefix '\(strippedPrefix)' taken off") }
     lines += problems
     lines += reinitialised.map { "reinitialised '\($0.escapedForDisplay())'" }
@@ -72,6 +75,7 @@ public struct LoadReport: Sendable, Hashable {
     func strings(_ values: [String]) -> JSON { .array(values.map { .string($0) }) }
     return .object([
       "source": .string(provenance),
+      "origin": origin.isEmpty ? nil : .string(origin),
       "stripped_prefix": strippedPrefix.isEmpty ? nil : .string(strippedPrefix),
       "loaded": .array(
         loaded.map { .object(["key": .string($0.key), "source": .string($0.source)]) }),

@@ -30,9 +30,15 @@ extension Model {
   public func loadingWeights(
     from source: any TensorSource, keyMap: KeyMap = KeyMap(), options: LoadOptions = LoadOptions()
   ) throws -> (model: Model, report: LoadReport) {
+    try loadingWeights(from: source, keyMaps: [keyMap], options: options)
+  }
+
+  /// As with one map, by the map under which the most tensors fit; of equal ones the first.
+  public func loadingWeights(
+    from source: any TensorSource, keyMaps: [KeyMap], options: LoadOptions = LoadOptions()
+  ) throws -> (model: Model, report: LoadReport) {
     let expected = try parameterSpecs()
-    var loader = WeightLoader(source: source, keyMap: keyMap, options: options, expected: expected)
-    try loader.match()
+    var loader = try WeightLoader.best(source, keyMaps, options, expected)
     let loaded = try loader.read()
     let report = loader.report
     guard !report.loaded.isEmpty else { throw loader.nothingMatched() }
@@ -73,7 +79,58 @@ private struct WeightLoader {
     self.keyMap = keyMap
     self.options = options
     self.expected = expected
-    report = LoadReport(provenance: source.provenance)
+    report = LoadReport(provenance: source.provenance, origin: keyMap.origin)
+  }
+
+  /// The loader under whose map the most tensors find their parameter and the fewest do not.
+  static func best(
+    _ source: any TensorSource, _ keyMaps: [KeyMap], _ options: LoadOptions,
+    _ expected: [String: TensorSpec]
+  ) throws -> WeightLoader {
+    var best: (loader: WeightLoader, score: Int)?
+    var firstError: (any Error)?
+    for keyMap in keyMaps.isEmpty ? [KeyMap()] : keyMaps {
+      var loader = WeightLoader(
+        source: source, keyMap: keyMap, options: options, expected: expected)
+      do {
+        try loader.match()
+        let score = loader.fittingCount - loader.report.missing.count - loader.report.unused.count
+        if score > best?.score ?? Int.min { best = (loader, score) }
+      } catch {
+        firstError = firstError ?? error
+      }
+    }
+    if let best { return best.loader }
+    throw firstError ?? LaminaError(.internal, "no key map")
+  }
+
+  /// How many parameters have a tensor of their shape.
+  private var fittingCount: Int {
+    sources.count { key, name in
+      guard let wanted = expected[key]?.shape, let spec = try? source.spec(name) else {
+        return false
+      }
+      guard let transform = keyMap.transform(of: name) else { return spec.shape == wanted }
+      return (try? transform.shape(of: spec.shape, for: wanted)) == wanted
+    }
+  }
+
+  /// The names with the model's modules in place of the file's, by position.
+  private func placed(_ keys: [String]) throws -> [String: String] {
+    guard !keyMap.modules.isEmpty else { return [:] }
+    func module(_ key: String) -> Substring { key[..<(key.lastIndex(of: ".") ?? key.startIndex)] }
+    var modules: [Substring: Int] = [:]
+    for key in keys where modules[module(key)] == nil { modules[module(key)] = modules.count }
+    guard modules.count == keyMap.modules.count else {
+      throw LaminaError(
+        .weights, "expected \(keyMap.modules.count) layers with weights, found \(modules.count)",
+        path: source.provenance)
+    }
+    return keys.reduce(into: [:]) { result, key in
+      let module = module(key)
+      guard let position = modules[module] else { return }
+      result[key] = keyMap.modules[position] + key.dropFirst(module.count)
+    }
   }
 
   /// Finds the tensor of each parameter by name.
@@ -100,8 +157,10 @@ private struct WeightLoader {
     report.ignored = source.keys.filter(isIgnored)
     let keys = source.keys.filter { !isIgnored($0) }
     report.strippedPrefix = keyMap.commonPrefix(of: keys, modelKeys: Set(modelKeys))
+    let placed = try placed(keys)
     for key in keys {
-      let target = keyMap.target(of: String(key.dropFirst(report.strippedPrefix.count)))
+      let target = keyMap.target(
+        of: placed[key] ?? String(key.dropFirst(report.strippedPrefix.count)))
       if reinitialised.contains(target) {
         report.ignored.append(key)
       } else if expected[target] == nil {

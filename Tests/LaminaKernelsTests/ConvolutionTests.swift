@@ -68,8 +68,7 @@ private struct Case {
               sum = sum < 0 ? sum * Double(conv.activation.slope) : sum
             default: break
             }
-            let allowed =
-              tolerance(terms: conv.taps, magnitude: magnitude) * (conv.allow_winograd ? 4 : 1)
+            let allowed = tolerance(terms: conv.taps, magnitude: magnitude)
             if !(abs(Double(result[at]) - sum) <= allowed) {
               return "[\(n), \(o), \(y), \(x)]: expected \(sum), found \(result[at])"
             }
@@ -194,37 +193,6 @@ private struct Case {
           nil, conv, test.input, packed.raw, test.bias, output.floats, output.floats, scratch.raw)
         #expect(output.bits == expected, "\(isa)")
       }
-    }
-  }
-
-  /// Four times the tolerance of direct summation.
-  @Test func winograd() {
-    for (height, width) in [(13, 13), (14, 14), (17, 12), (28, 28), (12, 70), (9, 140), (4, 260)] {
-      for pads in [(1, 1, 1, 1), (0, 2, 1, 0)] {
-        var conv = lk_conv2d(17, height, width, to: 30, kernel: (3, 3), pads: pads)
-        conv.allow_winograd = true
-        conv.activation = lk_activation(
-          kind: pads.0 == 1 ? LK_ACTIVATION_NONE : LK_ACTIVATION_LEAKY, low: 0, high: 0, slope: 0.1)
-        check(Case(conv, residual: pads.0 == 1))
-      }
-    }
-    var conv = lk_conv2d(batch: 2, 16, 20, 20, to: 70, kernel: (3, 3), pads: (1, 1, 1, 1))
-    conv.allow_winograd = true
-    conv.activation = lk_activation(kind: LK_ACTIVATION_CLAMP, low: 0, high: 1, slope: 0)
-    check(Case(conv, residual: true))
-  }
-
-  @Test func winogradMayBeAskedForWhereItDoesNotApply() {
-    for conv in [
-      lk_conv2d(16, 20, 20, to: 16, kernel: (3, 3), stride: (2, 2)),
-      lk_conv2d(16, 20, 20, to: 16, kernel: (3, 3), dilation: (1, 2)),
-      lk_conv2d(32, 20, 20, to: 32, kernel: (3, 3), groups: 2),
-      lk_conv2d(16, 7, 7, to: 16, kernel: (3, 3)),
-      lk_conv2d(15, 20, 20, to: 16, kernel: (3, 3)),
-    ] {
-      var conv = conv
-      conv.allow_winograd = true
-      check(Case(conv))
     }
   }
 

@@ -70,7 +70,8 @@ private struct Product {
 
   func runPacked(_ pool: OpaquePointer?, bias: [Float]?, _ activation: lk_activation) -> Guarded {
     let out = output()
-    let scratch = Guarded(bytes: lk_f32_gemm_scratch_bytes(m, n, k, lk_pool_thread_count(pool)))
+    let scratch = Guarded(
+      bytes: lk_f32_gemm_packed_scratch_bytes(m, n, k, lk_pool_thread_count(pool)))
     let packed = Guarded(bytes: lk_f32_gemm_packed_bytes(n, k))
     lk_f32_gemm_pack(n, k, b, ldb, transposeB, packed.raw)
     lk_f32_gemm_packed(

@@ -175,7 +175,7 @@ import Testing
     let entry = try ModelCatalog.entry(named: "mnist_cnn")
     let model = try entry.makeModel(registry: .standard)
       .loadingWeights(
-        from: try openTensorSource(path: path), keyMap: KeyMap(renames: entry.renames)
+        from: try openTensorSource(path: path), keyMaps: entry.keyMaps
       ).model
     let again = try withTemporaryFolder { folder in
       try ModelFile.save(model, to: folder + "/copy.safetensors")

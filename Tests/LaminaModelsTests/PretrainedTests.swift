@@ -8,7 +8,7 @@ import Testing
     guard let path = SharedData.path(file) else { return nil }
     let entry = try ModelCatalog.entry(named: name)
     return try entry.makeModel(registry: .standard).loadingWeights(
-      from: openTensorSource(path: path), keyMap: KeyMap(renames: entry.renames))
+      from: openTensorSource(path: path), keyMaps: entry.keyMaps)
   }
 
   @Test(

@@ -31,7 +31,7 @@ import Testing
     #expect(map.target(of: "features.3.bn.weight") == "layer.3.unit.bn.weight")
     #expect(map.target(of: "a.b.x") == "a.y.b")
     #expect(map.target(of: "other") == "other")
-    let lite = KeyMap(renames: [("_blocks.{}._*", "blocks.{}.*"), ("_*", "*")])
+    let lite = KeyMap(origin: "", ["_blocks.{}._*": "blocks.{}.*", "_*": "*"])
     #expect(lite.target(of: "_blocks.12._bn0.weight") == "blocks.12.bn0.weight")
     #expect(lite.target(of: "_conv_stem.weight") == "conv_stem.weight")
     #expect(lite.target(of: "_fc.bias") == "fc.bias")

@@ -51,8 +51,8 @@ size_t lk_blocked_conv_packed_bytes(const lk_blocked_conv *conv);
 
 /// Packs weight [out_channels, in_channels / groups, kernel_height, kernel_width] and bias
 /// [out_channels] (or NULL). `packed` starts on a 64-byte boundary.
-void lk_blocked_conv_pack(lk_pool *pool, const lk_blocked_conv *conv, const float *weight, const float *bias,
-                          void *packed);
+void lk_blocked_conv_pack(lk_pool *pool, const lk_blocked_conv *conv, const float *weight,
+                          const float *bias, void *packed);
 
 /// Bytes of scratch for lk_blocked_conv_run on a pool of `conv->threads` threads.
 size_t lk_blocked_conv_scratch_bytes(const lk_blocked_conv *conv);

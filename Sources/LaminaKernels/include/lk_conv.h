@@ -19,12 +19,12 @@ typedef struct lk_conv2d {
   size_t kernel_height, kernel_width, stride_height, stride_width, dilation_height, dilation_width;
   size_t pad_top, pad_left, groups;
   lk_activation activation;
-  /// Whether Winograd's algorithm may be used, whose rounding errors are about twice those of
-  /// direct summation.
+  /// Whether blocked maps may be convolved by Winograd's larger transforms, whose rounding errors
+  /// are a few times those of direct summation.
   bool allow_winograd;
 } lk_conv2d;
 
-/// What runs: `gemm`, `depthwise` or `winograd43`.
+/// What runs: `gemm` or `depthwise`.
 const char *lk_f32_conv2d_algorithm(const lk_conv2d *conv);
 
 /// Bytes of the packed weight.

@@ -21,8 +21,11 @@ typedef struct lk_activation {
   float low, high, slope;
 } lk_activation;
 
-/// Bytes of scratch for lk_f32_gemm and lk_f32_gemm_packed on a pool of `threads` threads.
+/// Bytes of scratch for lk_f32_gemm on a pool of `threads` threads.
 size_t lk_f32_gemm_scratch_bytes(size_t m, size_t n, size_t k, int threads);
+
+/// Bytes of scratch for lk_f32_gemm_packed on a pool of `threads` threads.
+size_t lk_f32_gemm_packed_scratch_bytes(size_t m, size_t n, size_t k, int threads);
 
 /// C = alpha·op(A)·op(B) + beta·C with op(A) [m, k], op(B) [k, n], C [m, n]; op transposes when its
 /// flag is set. `lda`, `ldb`, `ldc` are the distances between stored rows. C is not read when beta

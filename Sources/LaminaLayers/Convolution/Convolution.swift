@@ -165,7 +165,7 @@ struct ConvolutionPlan: Sendable {
     return blocked
   }
 
-  /// What runs: `gemm avx512`, `depthwise avx512`, `winograd43 avx512`.
+  /// What runs: `gemm avx512` or `depthwise avx512`.
   var summary: String {
     withUnsafePointer(to: call) { String(cString: lk_f32_conv2d_algorithm($0)) } + " "
       + String(cString: lk_isa_name(lk_active_isa()))
@@ -294,7 +294,8 @@ struct BlockedConvolution: PreparedLayer {
     packed = try AlignedBuffer(byteCount: lk_blocked_conv_packed_bytes(&found))
     scratchBytes = lk_blocked_conv_scratch_bytes(&found)
     lk_blocked_conv_pack(
-      context.pool?.handle, &found, parameters[0].view.floats, parameters.count > 1 ? parameters[1].view.floats : nil,
+      context.pool?.handle, &found, parameters[0].view.floats,
+      parameters.count > 1 ? parameters[1].view.floats : nil,
       packed.baseAddress)
   }
 

@@ -20,7 +20,7 @@ struct PackedMatrix: Sendable {
   }
 
   func scratchBytes(rows: Int, threads: Int) -> Int {
-    lk_f32_gemm_scratch_bytes(rows, columns, depth, Int32(threads))
+    lk_f32_gemm_packed_scratch_bytes(rows, columns, depth, Int32(threads))
   }
 
   /// output [rows, columns] = alpha · op(a) · self + beta · output + bias, op(a) [rows, depth].

@@ -82,7 +82,7 @@ private func importWeights(_ path: String, _ name: String?, classes: Int?) throw
   let bar = Progress("reading \(path.escapedForDisplay())", total: source.keys.count)
   defer { bar.finish() }
   let (model, report) = try fresh.loadingWeights(
-    from: WatchedSource(source, onRead: bar.advance), keyMap: KeyMap(renames: entry.renames))
+    from: WatchedSource(source, onRead: bar.advance), keyMaps: entry.keyMaps)
   return Imported(model: model, text: report.text, json: report.json)
 }
 

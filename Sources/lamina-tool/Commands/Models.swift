@@ -34,7 +34,7 @@ private struct CatalogRow {
   }
 
   var cells: [String] {
-    [entry.name, "\(input)", String(parameters), entry.weights, entry.paper]
+    [entry.name, "\(input)", String(parameters), entry.origins, entry.paper]
   }
 
   var json: JSON {
@@ -44,7 +44,7 @@ private struct CatalogRow {
       "input": .array(input.dimensions.map { .int(Int64($0)) }),
       "parameters": .int(Int64(parameters)),
       "classes": .int(Int64(entry.defaultClassCount)),
-      "weights": .string(entry.weights),
+      "weights": .array(entry.keyMaps.map { .string($0.origin) }),
       "paper": .string(entry.paper),
       "preprocessing": entry.preprocessing.json,
     ])
