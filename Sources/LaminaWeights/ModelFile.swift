@@ -51,7 +51,7 @@ public enum ModelFile {
     switch try WeightFormat(source) {
     case .safeTensors:
       return try load(try SafeTensors(source, limits: limits), name: source.name, registry, limits)
-    case .zip, .pickle, .tar, .hdf5:
+    case .zip, .pickle, .tar, .hdf5, .numPy:
       throw LaminaError(.unsupported, weightsOnly, path: source.name)
     case .unknown where try ONNXImporter.isModel(source):
       return try ONNXImporter.load(

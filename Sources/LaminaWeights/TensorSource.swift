@@ -42,7 +42,7 @@ extension TensorSource {
 
 /// The kinds of weight files, told apart by their first bytes.
 enum WeightFormat {
-  case safeTensors, zip, pickle, tar, hdf5, unknown
+  case safeTensors, zip, pickle, tar, hdf5, numPy, unknown
 
   init(_ source: ByteSource) throws {
     let head = try source.bytes(0..<min(source.byteCount, 512))
@@ -53,6 +53,8 @@ enum WeightFormat {
       self = .zip
     } else if head.starts(with: [0x89, 0x48, 0x44, 0x46]) {
       self = .hdf5
+    } else if head.starts(with: NumPyHeader.magic) {
+      self = .numPy
     } else if head.count >= 2, head[0] == 0x80, head[1] <= 5 {
       self = .pickle
     } else if head.count >= 9, head[5] == 0, head[6] == 0, head[7] == 0,
@@ -93,7 +95,16 @@ public func openTensorSource(_ source: ByteSource, limits: Limits = Limits()) th
 {
   switch try WeightFormat(source) {
   case .safeTensors: return try SafeTensors(source, limits: limits)
-  case .zip, .pickle: return try PyTorchFile(source, limits: limits)
+  case .zip:
+    let archive = try ZipArchive(source, limits: limits)
+    if NumPyArrays.isArchive(archive) {
+      return try NumPyArrays(source, archive: archive, limits: limits)
+    }
+    return try PyTorchFile(source, limits: limits)
+  case .pickle where try PyTorchFile.isLegacy(source):
+    return try PyTorchFile(source, limits: limits)
+  case .pickle: return try NumPyPickle(source, limits: limits)
+  case .numPy: return try NumPyArrays(source, limits: limits)
   case .tar:
     throw LaminaError(
       .unsupported,
