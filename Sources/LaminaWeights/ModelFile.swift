@@ -25,9 +25,8 @@ public enum ModelFile {
   public static func load(
     path: String, registry: LayerRegistry, limits: Limits = Limits()
   ) throws -> Model {
-    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
-    return try load(
-      ByteSource(path: path, limits: limits), folder: folder, registry: registry, limits: limits)
+    try load(
+      ByteSource(path: path, limits: limits), folder: path.folder, registry: registry, limits: limits)
   }
 
   /// Loads the bytes of a model file.

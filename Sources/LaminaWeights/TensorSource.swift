@@ -72,7 +72,11 @@ enum WeightFormat {
 /// - Throws: `format` when the bytes are no weight file or a broken one, `unsupported` for formats
 ///   that are known by name only, `io`, `notFound`, `limit`.
 public func openTensorSource(path: String, limits: Limits = Limits()) throws -> any TensorSource {
-  try openTensorSource(ByteSource(path: path, limits: limits), limits: limits)
+  let source = try ByteSource(path: path, limits: limits)
+  if try ShardedSafeTensors.isIndex(source) {
+    return try ShardedSafeTensors(source, folder: path.folder, limits: limits)
+  }
+  return try openTensorSource(source, limits: limits)
 }
 
 /// Opens the bytes of a weight file.
@@ -112,8 +116,18 @@ public func openTensorSource(_ source: ByteSource, limits: Limits = Limits()) th
       path: source.name)
   case .hdf5:
     throw LaminaError(.unsupported, "hdf5 weights are not supported", path: source.name)
+  case .unknown where try ShardedSafeTensors.isIndex(source):
+    throw LaminaError(
+      .unsupported, "an index of safetensors files is opened by its path", path: source.name)
+  case .unknown where try CaffeModel.isModel(source):
+    return try CaffeModel(source, limits: limits)
   case .unknown:
     throw LaminaError(
       .format, "expected safetensors or a PyTorch file, found neither", path: source.name)
   }
+}
+
+extension String {
+  /// The folder of a path.
+  var folder: String { lastIndex(of: "/").map { String(self[...$0]) } ?? "." }
 }
