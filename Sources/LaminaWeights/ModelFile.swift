@@ -164,11 +164,15 @@ public enum ModelFile {
   }
 
   private static func metadata(of model: Model) -> [(key: String, value: String)] {
-    let metadata = model.metadata
-    var result = [
+    [
       (key: "lamina.format", value: String(formatVersion)),
       (key: "lamina.graph", value: model.graph.json.text()),
-    ]
+    ] + description(of: model.metadata)
+  }
+
+  /// Labels, preprocessing, kind of the output and provenance as texts.
+  static func description(of metadata: ModelMetadata) -> [(key: String, value: String)] {
+    var result: [(key: String, value: String)] = []
     if !metadata.labels.isEmpty {
       result.append(("lamina.labels", JSON.array(metadata.labels.map { .string($0) }).text()))
     }
