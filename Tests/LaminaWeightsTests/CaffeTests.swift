@@ -131,7 +131,7 @@ let validCaffe = Caffe.net(
     Malformed("a name beyond the end", "format: file: expected safetensors or a PyTorch file, found neither", [0x0A, 0x20, 0x61, 0x61]),
     Malformed("a layer beyond the end", "format: file @ 5: expected 16 bytes of field 100, found 1", Wire.text(1, "net") + [0xA2, 0x06, 0x10, 0x0A]),
     Malformed("a length of 2^63", "format: file @ 5: expected 9223372036854775808 bytes of field 100, found 0", Wire.text(1, "net") + [0xA2, 0x06] + Wire.varint(1 << 63)),
-    Malformed("a group", "format: file @ 5: expected wire type 0, 1, 2 or 5 in field 100, found 3", Wire.text(1, "net") + Wire.int(5, 0).prefix(0) + [0xA2, 0x06, 0] + [0x0B]),
+    Malformed("a group", "format: file @ 8: expected wire type 0, 1, 2 or 5 in field 1, found 3", Wire.text(1, "net") + [0xA2, 0x06, 0] + [0x0B]),
     Malformed("field 0", "format: file @ 8: expected a field number in 1...536870911, found 0", Wire.text(1, "net") + [0xA2, 0x06, 0, 0x02, 0]),
     Malformed("a varint of 11 bytes", "format: file @ 9: a varint is longer than 64 bits", Wire.text(1, "net") + [0xA2, 0x06, 0, 0x20] + [UInt8](repeating: 0xFF, count: 11)),
     Malformed("too few numbers", "format: file @ ", one(Caffe.blob([3], [1, 2]))),

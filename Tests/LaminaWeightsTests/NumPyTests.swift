@@ -163,16 +163,16 @@ let validArrayPickle = Pickle(protocol: 3).emptyDictionary.mark
     Malformed("no dictionary", "format: file @ 10: expected '{' in the header", npy("[1]")),
     Malformed("missing key", "format: file @ 28: the header has no 'fortran_order'", npy("{'descr': '<f4', }")),
     Malformed("missing shape", "format: file @ 50: the header has no 'shape'", npy("{'descr': '<f4', 'fortran_order': False}")),
-    Malformed("extra key", "format: file @ 16: expected 'descr', 'fortran_order' and 'shape', found 'a'", npy("{'a': 1}")),
+    Malformed("extra key", "format: file @ 15: expected 'descr', 'fortran_order' and 'shape', found 'a'", npy("{'a': 1}")),
     Malformed("key twice", "format: file @ 35: the header gives 'descr' twice", npy("{'descr': '<f4', 'descr': '<f4'}")),
     Malformed("shape of one number", "format: file @ 62: expected a tuple for 'shape', found a number", npy("<f4", "(3)", [])),
     Malformed("shape as a list", "format: file @ 60: expected a tuple for 'shape'", npy("<f4", "[3]", [])),
     Malformed("negative extent", "format: file @ 61: expected an extent from 0 below 2^63 in 'shape'", npy("<f4", "(-1,)", [])),
-    Malformed("extent with a fraction", "format: file @ 62: expected ')' in the header", npy("<f4", "(1.5, 2)", [])),
+    Malformed("extent with a fraction", "format: file @ 62: expected a tuple for 'shape', found a number", npy("<f4", "(1.5, 2)", [])),
     Malformed("extent True", "format: file @ 61: expected an extent from 0 below 2^63 in 'shape'", npy("<f4", "(True,)", [])),
     Malformed("extent 2^63", "format: file @ 61: expected an extent from 0 below 2^63 in 'shape'", npy("<f4", "(9223372036854775808,)", [])),
-    Malformed("extents beyond 2^40", "shape: file @ 88: expected at most 2^40 elements, found [1000000, 1000000, 1000000]", npy("<f4", "(1000000, 1000000, 1000000)", [])),
-    Malformed("33 axes", "shape: file @ 160: expected at most 8 axes, found 33", npy("<f4", "(" + String(repeating: "1, ", count: 33) + ")", [])),
+    Malformed("extents beyond 2^40", "shape: file @ 87: expected at most 2^40 elements, found [1000000, 1000000, 1000000]", npy("<f4", "(1000000, 1000000, 1000000)", [])),
+    Malformed("33 axes", "shape: file @ 161: expected at most 8 axes, found 33", npy("<f4", "(" + String(repeating: "1, ", count: 33) + ")", [])),
     Malformed("65 axes", "format: file @ 253: expected at most 8 axes, found more than 64", npy("<f4", "(" + String(repeating: "1, ", count: 65) + ")", [])),
     Malformed("brackets", "format: file @ 61: expected an extent from 0 below 2^63 in 'shape'", npy("<f4", String(repeating: "(", count: 5000), [])),
     Malformed("objects", "unsupported: file: arrays of objects hold code and are not supported", npy("|O", "(1,)", [0])),
@@ -181,7 +181,7 @@ let validArrayPickle = Pickle(protocol: 3).emptyDictionary.mark
     Malformed("float128", "unsupported: file: element type '<f16' is not supported", npy("<f16", "(1,)", [])),
     Malformed("no type", "unsupported: file: element type '' is not supported", npy("", "(1,)", [])),
     Malformed("dates", "unsupported: file: element type '<M8[ns]' is not supported", npy("<M8[ns]", "(1,)", [])),
-    Malformed("order 1", "format: file @ 45: expected True or False for 'fortran_order'", npy("{'descr': '<f4', 'fortran_order': 1, 'shape': ()}")),
+    Malformed("order 1", "format: file @ 44: expected True or False for 'fortran_order'", npy("{'descr': '<f4', 'fortran_order': 1, 'shape': ()}")),
     Malformed("a call", "format: file @ 20: expected a string in the header", npy("{'descr': __import__('os')}")),
     Malformed("a name", "format: file @ 11: expected a string in the header", npy("{descr: '<f4'}")),
     Malformed("an f-string", "format: file @ 20: expected a string in the header", npy("{'descr': f'<f4'}")),
@@ -207,7 +207,7 @@ let validArrayPickle = Pickle(protocol: 3).emptyDictionary.mark
     Malformed("a member without a name", "format: file: .npy: expected entries named *.npy only", archive(.init(name: ".npy", data: good))),
     Malformed("an empty member", "format: file: a.npy: expected 8 bytes, found 0", archive(.init(name: "a.npy", data: []))),
     Malformed("a member cut in its header", "format: file: a.npy: expected 58 bytes, found 30", archive(.init(name: "a.npy", data: Array(good.prefix(40))))),
-    Malformed("a member with a wrong checksum", "format: file: a: expected crc32 7, found ", archive(.init(name: "a.npy", data: good, centralChecksum: 7))),
+    Malformed("a member with a wrong checksum", "format: file: a.npy: expected crc32 7, found ", archive(.init(name: "a.npy", data: good, centralChecksum: 7))),
     Malformed("two members of one name", "format: file central directory @ ", archive(.init(name: "a.npy", data: good), .init(name: "a.npy", data: good))),
     Malformed("a name that leaves", "format: file central directory @ ", archive(.init(name: "../a.npy", data: good))),
     Malformed("deflate without end", "format: file: a.npy: expected 3 deflated bytes to give ", archive(.init(name: "a.npy", data: [0x63, 0, 0], method: 8, uncompressedSize: 1 << 10))),
@@ -235,10 +235,10 @@ let validArrayPickle = Pickle(protocol: 3).emptyDictionary.mark
     Malformed("an empty dictionary", "unsupported: file: expected an array, or a dictionary or list of arrays, found a dictionary", start.emptyDictionary.stop),
     Malformed("an array without a state", "format: file: arr_0: expected an array with elements, found one without a state", start.global("numpy.core.multiarray", "_reconstruct").global("numpy", "ndarray").int(0).adding([0x85]).bytes([0x62]).adding([0x87]).reduce.stop),
     Malformed("ndarray called", "unsupported: file @ 18: numpy.ndarray is called, expected it as an argument only", start.global("numpy", "ndarray").emptyTuple.reduce.stop),
-    Malformed("_reconstruct of another class", "format: file @ 53: _reconstruct expects numpy.ndarray, a shape and a type", start.global("numpy.core.multiarray", "_reconstruct").global("numpy", "dtype").adding([0x85]).reduce.stop),
-    Malformed("data too short", "format: file @ 158: expected 8 bytes for float32 [2], found 4", start.ndarray("f4", [2], [0, 0, 0, 0]).stop),
-    Malformed("objects", "unsupported: file @ 116: arrays of objects hold code and are not supported", start.ndarray("O8", [1], []).stop),
-    Malformed("texts", "unsupported: file @ 117: element type 'U10' is not supported", start.ndarray("U10", [1], []).stop),
+    Malformed("_reconstruct of another class", "format: file @ 52: _reconstruct expects numpy.ndarray, a shape and a type", start.global("numpy.core.multiarray", "_reconstruct").global("numpy", "dtype").adding([0x85]).reduce.stop),
+    Malformed("data too short", "format: file @ 132: expected 8 bytes for float32 [2], found 4", start.ndarray("f4", [2], [0, 0, 0, 0]).stop),
+    Malformed("objects", "unsupported: file @ 94: arrays of objects hold code and are not supported", start.ndarray("O8", [1], []).stop),
+    Malformed("texts", "unsupported: file @ 95: element type 'U10' is not supported", start.ndarray("U10", [1], []).stop),
     Malformed("nine axes", "format: file @ ", start.ndarray("f4", [1, 1, 1, 1, 1, 1, 1, 1, 1], []).stop),
     Malformed("negative extent", "format: file @ ", start.ndarray("f4", [-1], []).stop),
     Malformed("2^60 elements", "format: file @ ", start.ndarray("f4", [1 << 60], []).stop),
@@ -262,7 +262,7 @@ let validArrayPickle = Pickle(protocol: 3).emptyDictionary.mark
   @Test func sharedListsAreCountedAsOftenAsTheyAreSeen() {
     var pickle = Pickle(protocol: 3).op("]")
     for level in 0..<10 {
-      pickle = pickle.op("q").adding([UInt8(level)]).op("]").mark
+      pickle = pickle.op("q").adding([UInt8(level)]).op("0").op("]").mark
       for _ in 0..<10 { pickle = pickle.op("h").adding([UInt8(level)]) }
       pickle = pickle.op("e")
     }

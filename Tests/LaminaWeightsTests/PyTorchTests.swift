@@ -504,8 +504,8 @@ private func edited(_ edit: (inout ZipFixture) -> Void) -> [UInt8] {
   static let malformedStreams = [
     Malformed(
       "another pickle",
-      "unsupported: file: expected a file of torch.save, found another pickle", Pickle().int(1).stop
-    ),
+      "unsupported: file: expected an array, or a dictionary or list of arrays, found an integer",
+      Pickle().int(1).stop),
     Malformed(
       "magic only",
       "format: file @ 15: expected a pickle of protocol 2 to 4", legacyMagic),

@@ -68,7 +68,7 @@ final class TemporaryFolder {
     ("a folder", #"{"weight_map": {"weight": "sub"}}"#, "format: …/model.safetensors.index.json: weight: expected tensors in a regular file, found 'sub'"),
     ("a file as a folder", #"{"weight_map": {"weight": "a.safetensors/b"}}"#, "format: …/model.safetensors.index.json: weight: expected tensors in a regular file, found a link in 'a.safetensors/b'"),
     ("the wrong file", #"{"weight_map": {"weight": "sub/b.safetensors"}}"#, "format: …/model.safetensors.index.json: expected tensor 'bias' in no file, as the index says, found it in 'sub/b.safetensors'"),
-    ("a tensor that the file has not", #"{"weight_map": {"weight": "a.safetensors", "more": "a.safetensors"}}"#, "notFound: tensors"),
+    ("a tensor that the file has not", #"{"weight_map": {"weight": "a.safetensors", "more": "a.safetensors"}}"#, "notFound: a.safetensors (safetensors): no tensor named 'more'"),
     ("a tensor twice", #"{"weight_map": {"weight": "a.safetensors", "weight": "a.safetensors"}}"#, "format: …/model.safetensors.index.json"),
     ("two files with one tensor", #"{"weight_map": {"weight": "a.safetensors", "x": "twin.safetensors"}}"#, "format: …/model.safetensors.index.json: expected tensor 'weight' in 'a.safetensors', as the index says, found it in 'twin.safetensors'"),
     ("a broken file", #"{"weight_map": {"weight": "broken.safetensors"}}"#, "format: broken.safetensors"),
