@@ -142,13 +142,16 @@ public struct ModelSummary: Sendable {
           String(repeating: "─", count: widths.reduce(0, +) + 2 * (widths.count - 1)))
       }
     }
-    func mebibytes(_ bytes: Int) -> String { "\(((Double(bytes) / 0x1p20) * 10).rounded() / 10) MiB" }
+    func mebibytes(_ bytes: Int) -> String {
+      "\(((Double(bytes) / 0x1p20) * 10).rounded() / 10) MiB"
+    }
     let biasCount = rows.reduce(0) { $0 + $1.biases }
     lines.append(
       "\(weightCount) parameters (\(weightCount - biasCount) without biases), \(bufferCount) buffer elements, "
         + "\(multiplyAdds) multiply-adds")
     lines.append(
-      "\(mebibytes(parameterByteCount)) of parameters and buffers, \(mebibytes(activationByteCount)) of outputs")
+      "\(mebibytes(parameterByteCount)) of parameters and buffers, \(mebibytes(activationByteCount)) of outputs"
+    )
     return lines.joined(separator: "\n") + "\n"
   }
 
