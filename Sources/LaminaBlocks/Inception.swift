@@ -45,12 +45,51 @@ public enum InceptionLayer: Sendable, Hashable {
   /// A convolution with normalisation and ReLU.
   case convolution(
     String, _ channels: Int, _ kernel: KernelSize = 1, stride: Int = 1, valid: Bool = false)
-  /// Two convolutions of equally many channels side by side, at the end of a branch.
-  case fork(String, KernelSize, String, KernelSize, _ channels: Int)
+  /// A 1×3 and a 3×1 convolution side by side, the end of a branch.
+  case fork(_ row: String, _ column: String, _ channels: Int)
   /// The mean of 3×3 neighbours.
   case averagePool
   /// The largest of 3×3 neighbours.
   case maxPool(stride: Int)
+}
+
+/// Branches side by side on one map, their results concatenated.
+///
+/// Szegedy et al. 2014, Going Deeper with Convolutions, arXiv:1409.4842, figure 2.
+public struct InceptionModule: Sendable, Hashable {
+  /// The branches, in the order of their channels.
+  public var branches: [[InceptionLayer]]
+
+  /// A module.
+  public init(_ branches: [InceptionLayer]...) { self.branches = branches }
+
+  /// Names of the convolutions' parts, `branch1x1.conv` and `branch1x1.bn`, as Keras orders the
+  /// layers of a model: the furthest from the result first, equals in the order of the branches.
+  public var kerasOrder: [String] {
+    var parts: [(name: String, distance: Int)] = []
+    for branch in branches {
+      // A fork has a concatenation of its own behind it.
+      var distance = 0
+      var own: [(name: String, distance: Int)] = []
+      for layer in branch.reversed() {
+        switch layer {
+        case .convolution(let name, _, _, _, _):
+          own.insert(contentsOf: [("\(name).conv", distance + 2), ("\(name).bn", distance + 1)], at: 0)
+          distance += 3
+        case .fork(let row, let column, _):
+          own.insert(
+            contentsOf: [row, column].flatMap { [("\($0).conv", 3), ("\($0).bn", 2)] }, at: 0)
+          distance += 4
+        case .averagePool, .maxPool: distance += 1
+        }
+      }
+      parts += own
+    }
+    let distances = Set(parts.map(\.distance)).sorted(by: >)
+    return distances.flatMap { distance in
+      parts.filter { $0.distance == distance }.map(\.name)
+    }
+  }
 }
 
 extension GraphBuilder {
@@ -76,43 +115,53 @@ extension GraphBuilder {
     }
   }
 
-  /// The results of `branches` on x, one behind the other along the channels: `[N, C, H, W]` →
-  /// `[N, ΣCᵢ, H′, W′]`, the value `concat` in the scope `name`.
-  ///
-  /// Szegedy et al. 2014, Going Deeper with Convolutions, arXiv:1409.4842, figure 2.
+  /// The results of the module's branches on x, one behind the other along the channels: `[N, C, H,
+  /// W]` → `[N, ΣCᵢ, H′, W′]`, the value `concat` in the scope `name`.
   public mutating func inception(
-    _ name: String, _ x: ValueID, style: InceptionStyle, _ branches: [InceptionLayer]...
+    _ name: String, _ x: ValueID, _ module: InceptionModule, style: InceptionStyle
   ) throws -> ValueID {
-    try scope(name) { try $0.inceptionBranches(x, style: style, branches) }
+    try scope(name) { try $0.inceptionBranches(x, module, style: style) }
   }
 
   mutating func inceptionBranches(
-    _ x: ValueID, style: InceptionStyle, _ branches: [[InceptionLayer]]
+    _ x: ValueID, _ module: InceptionModule, style: InceptionStyle
   ) throws -> ValueID {
     var ends: [ValueID] = []
-    for (number, branch) in branches.enumerated() {
+    for (number, branch) in module.branches.enumerated() {
       var y = x
-      var other: ValueID?
-      for layer in branch {
-        switch layer {
-        case .convolution(let name, let channels, let kernel, let stride, let valid):
-          y = try basicConvolution(
-            name, y, channels: channels, kernel: kernel, stride: stride,
-            padded: stride == 1 && !valid, style: style)
-        case .fork(let first, let firstKernel, let second, let secondKernel, let channels):
-          other = try basicConvolution(
-            second, y, channels: channels, kernel: secondKernel, style: style)
-          y = try basicConvolution(first, y, channels: channels, kernel: firstKernel, style: style)
-        case .averagePool:
-          y = try averagePool("pool\(number)", y, countsPadding: style.averagesPadding)
-        case .maxPool(let stride):
-          y = try maxPool(
-            "pool\(number)", y, kernel: 3, stride: stride, padding: .zeros(stride == 1 ? 1 : 0))
-        }
+      for layer in branch.dropLast() {
+        y = try inceptionLayer(layer, "pool\(number)", y, style: style)[0]
       }
-      ends += [y] + (other.map { [$0] } ?? [])
+      ends += try branch.last.map {
+        try inceptionLayer($0, "pool\(number)", y, style: style)
+      } ?? [y]
     }
     return try addNode("lamina.concat", "concat", ends, attributes: ["axis": 1])[0]
+  }
+
+  private mutating func inceptionLayer(
+    _ layer: InceptionLayer, _ poolName: String, _ x: ValueID, style: InceptionStyle
+  ) throws -> [ValueID] {
+    switch layer {
+    case .convolution(let name, let channels, let kernel, let stride, let valid):
+      [
+        try basicConvolution(
+          name, x, channels: channels, kernel: kernel, stride: stride,
+          padded: stride == 1 && !valid, style: style)
+      ]
+    case .fork(let row, let column, let channels):
+      [
+        try basicConvolution(row, x, channels: channels, kernel: .row(3), style: style),
+        try basicConvolution(column, x, channels: channels, kernel: .column(3), style: style),
+      ]
+    case .averagePool:
+      [try averagePool(poolName, x, countsPadding: style.averagesPadding)]
+    case .maxPool(let stride):
+      [
+        try maxPool(
+          poolName, x, kernel: 3, stride: stride, padding: .zeros(stride == 1 ? 1 : 0))
+      ]
+    }
   }
 
   /// The mean of the 3×3 neighbours of each element, shape kept.

@@ -29,8 +29,14 @@ private struct Row {
     self.pool = pool
   }
 
-  /// Channels of the result.
-  var channels: Int { one + three + five + pool }
+  /// The module, `large` the window of its third branch.
+  func module(_ large: KernelSize) -> InceptionModule {
+    InceptionModule(
+      [.convolution("branch1", one)],
+      [.convolution("branch2.0", threeReduce), .convolution("branch2.1", three, 3)],
+      [.convolution("branch3.0", fiveReduce), .convolution("branch3.1", five, large)],
+      [.maxPool(stride: 1), .convolution("branch4.1", pool)])
+  }
 
   static let stages = [
     [
@@ -53,7 +59,7 @@ private struct Row {
 
 /// The forms in which the network is around.
 private enum Form {
-  case paper, torchvision, squeezeAndExcitation
+  case paper, torchvision
 
   var style: InceptionStyle {
     self == .paper ? InceptionStyle(norm: nil) : InceptionStyle(averagesPadding: true)
@@ -136,17 +142,7 @@ extension ModelCatalog {
           "maxpool\(index + 2)", x, kernel: index == 2 ? form.lastPool : 3)
       }
       for row in stage {
-        x = try builder.inception(
-          row.name, x, style: style,
-          [.convolution("branch1", row.one)],
-          [
-            .convolution("branch2.0", row.threeReduce), .convolution("branch2.1", row.three, 3),
-          ],
-          [
-            .convolution("branch3.0", row.fiveReduce),
-            .convolution("branch3.1", row.five, form.largeKernel),
-          ],
-          [.maxPool(stride: 1), .convolution("branch4.1", row.pool)])
+        x = try builder.inception(row.name, x, row.module(form.largeKernel), style: style)
       }
     }
     return try builder.poolingClassifier("fc", x, classes: classes, dropout: form.dropout)
