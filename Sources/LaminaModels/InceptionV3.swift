@@ -51,9 +51,10 @@ extension ModelCatalog {
       name: "inception_v3_keras", title: "Inception-v3 of Keras", paper: rethinking, side: 299,
       preprocessing: .tf(size: 299, resize: 341), classes: 1000,
       keyMaps: kerasMaps(
-        stem: ["Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "Conv2d_3b_1x1", "Conv2d_4a_3x3"]
-          .flatMap { ["\($0).conv", "\($0).bn"] },
-        modules.flatMap { name, module in module.kerasOrder.map { "\(name).\($0)" } }, head: "fc"),
+        ["Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "Conv2d_3b_1x1", "Conv2d_4a_3x3"]
+          .flatMap { ["\($0).conv", "\($0).bn"] }
+          + modules.flatMap { name, module in module.kerasOrder.map { "\(name).\($0)" } },
+        head: "fc"),
       labels: imageNetLabels
     ) { builder, input, classes in
       try inceptionV3(kerasStyle, &builder, input, classes: classes)
@@ -79,20 +80,18 @@ extension ModelCatalog {
 
   /// Maps for Keras' files of networks whose layers mostly have no names of their own: by position,
   /// and by the number that a file gives each layer of a class.
-  static func kerasMaps(stem: [String], _ modules: [String], head: String) -> [KeyMap] {
-    let layers = stem + modules + [head]
+  static func kerasMaps(_ body: [String], head: String) -> [KeyMap] {
     func numbered(_ kind: String, _ names: [String]) -> [KeyMap.Rule] {
       names.enumerated().map { number, name in
         .prefix(number == 0 ? "\(kind)." : "\(kind)_\(number).", "\(name).")
       }
     }
-    let norms = layers.filter { $0.hasSuffix("bn") }
-    let convolutions = layers.filter { !$0.hasSuffix("bn") && $0 != head }
     return [
-      KeyMap(origin: "Keras", modules: layers),
+      KeyMap(origin: "Keras", modules: body + [head]),
       KeyMap(
         origin: "Keras 3, layers by number",
-        rules: numbered("conv2d", convolutions) + numbered("batch_normalization", norms)
+        rules: numbered("conv2d", body.filter { !$0.hasSuffix(".bn") })
+          + numbered("batch_normalization", body.filter { $0.hasSuffix(".bn") })
           + numbered("dense", [head])),
     ]
   }
