@@ -60,7 +60,7 @@ enum WeightFormat {
     {
       self = .safeTensors
     } else {
-      self = .unknown
+      self = try HDF5File.signatureOffset(source) == nil ? .unknown : .hdf5
     }
   }
 }
@@ -93,16 +93,17 @@ public func openTensorSource(_ source: ByteSource, limits: Limits = Limits()) th
 {
   switch try WeightFormat(source) {
   case .safeTensors: return try SafeTensors(source, limits: limits)
+  case .zip where try KerasFile.isArchive(source, limits: limits), .hdf5:
+    return try KerasFile(source, limits: limits)
   case .zip, .pickle: return try PyTorchFile(source, limits: limits)
   case .tar:
     throw LaminaError(
       .unsupported,
       "tar files of PyTorch before 0.1.10 are not supported: load and save again with torch.save",
       path: source.name)
-  case .hdf5:
-    throw LaminaError(.unsupported, "hdf5 weights are not supported", path: source.name)
   case .unknown:
     throw LaminaError(
-      .format, "expected safetensors or a PyTorch file, found neither", path: source.name)
+      .format, "expected weights of safetensors, PyTorch or Keras, found another format",
+      path: source.name)
   }
 }
