@@ -73,6 +73,18 @@ public func lamina_model_save(
   }
 }
 
+/// `lamina_model_export` of `lamina.h`.
+@_cdecl("lamina_model_export") @implementation
+public func lamina_model_export(
+  _ model: lamina_model, _ path: UnsafePointer<CChar>?, _ error: UnsafeMutablePointer<lamina_error>?
+) -> lamina_status {
+  perform(error) {
+    let object = try handles.object(model, ModelObject.self)
+    let path = try text(path, "path")
+    try ExportFormat(path: path).write(object.model, to: path)
+  }
+}
+
 /// Hands out the model, and its report, that `make` makes of `model`.
 private func derive(
   _ model: lamina_model, _ result: UnsafeMutablePointer<lamina_model>?,
@@ -100,10 +112,12 @@ public func lamina_model_with_weights(
       throw LaminaError(.argument, "expected partial of 0 or 1, found \(given.partial)")
     }
     let kept = try array(given.keep, given.keep_count, "keep").map { try text($0, "keep") }
+    let rules = try given.rules.map { try text($0, "rules") }
     try derive(model, result) { object in
       let limits = object.context.limits
+      let maps = try rules.map { [try KeyMap(rulesAt: $0, limits: limits)] } ?? object.keyMaps
       let loaded = try object.model.loadingWeights(
-        from: openTensorSource(path: path, limits: limits), keyMaps: object.keyMaps,
+        from: openTensorSource(path: path, limits: limits), keyMaps: maps,
         options: LoadOptions(
           isStrict: given.partial == 0, reinitialise: kept.map { KeyPattern($0) }, limits: limits))
       let isComplete = loaded.report.isComplete

@@ -16,7 +16,9 @@ struct Command: Sendable {
 
   static let all: [Command] = [
     .bench,
+    .compare,
     .doctor,
+    .export,
     .graph,
     .import,
     .layers,

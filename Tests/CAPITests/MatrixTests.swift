@@ -129,6 +129,11 @@ private let rows: [Row] = [
       }
     }
   },
+  Row(name: "lamina_model_export", handles: [.model], pointers: ["path"]) { call in
+    call.text("path", call.fixture.folder + "/saved.npz") {
+      lamina_model_export(call.handles[0], $0, call.error)
+    }
+  },
   Row(name: "lamina_model_save", handles: [.model], pointers: ["path"]) { call in
     call.text("path", call.fixture.folder + "/saved") {
       lamina_model_save(call.handles[0], $0, call.error)

@@ -2,7 +2,9 @@ import Foundation
 import Lamina
 import Testing
 
-private let commands = ["bench", "doctor", "import", "layers", "models", "predict", "summary"]
+private let commands = [
+  "bench", "compare", "doctor", "export", "import", "layers", "models", "predict", "summary",
+]
 
 @Test func overviewNamesEveryCommand() throws {
   for words in ["lamina", "lamina --help", "lamina -h"] {

@@ -319,10 +319,14 @@ typedef struct lamina_weights_options {
   /// during the call only.
   const char *const *keep;
   size_t keep_count;
+  /// File of rules by which names in the weight file become the model's, one a line: `pattern ->
+  /// replacement`, `ignore pattern`, `transpose pattern [1, 0]`; `#` begins a comment. NULL: the
+  /// rules that come with a built-in architecture. Used during the call only.
+  const char *rules;
 } lamina_weights_options;
 
 #define LAMINA_WEIGHTS_OPTIONS_INIT                                                                \
-  { (uint32_t)sizeof(lamina_weights_options), 0, NULL, 0 }
+  { (uint32_t)sizeof(lamina_weights_options), 0, NULL, 0, NULL }
 
 /// A model with the graph of `model` and the weights of a file: safetensors, PyTorch, Keras, NumPy;
 /// `options` NULL takes the defaults. `LAMINA_MODEL_REPORT` tells what was loaded. The caller owns
@@ -347,6 +351,12 @@ LAMINA_API lamina_status lamina_model_with_preprocessing(lamina_model model, con
 /// content or all of the new. Owns and hands out nothing. [any]
 LAMINA_API lamina_status lamina_model_save(lamina_model model, const char *path,
                                            lamina_error *error);
+
+/// Writes the model for others, as the end of `path` says: `.onnx` graph and weights, `.safetensors`
+/// a Lamina model, `.npz` the weights alone. The path holds either its old content or all of the
+/// new. Owns and hands out nothing. [any]
+LAMINA_API lamina_status lamina_model_export(lamina_model model, const char *path,
+                                             lamina_error *error);
 
 /// Takes the caller's reference back. [any]
 LAMINA_API void lamina_model_release(lamina_model model);
@@ -582,6 +592,7 @@ LAMINA_ASSERT_OFFSET(lamina_tensor, byte_count, 16);
 LAMINA_ASSERT_OFFSET(lamina_tensor, type, 32);
 LAMINA_ASSERT_OFFSET(lamina_tensor, shape, 40);
 LAMINA_ASSERT_OFFSET(lamina_weights_options, keep_count, 16);
+LAMINA_ASSERT_OFFSET(lamina_weights_options, rules, 24);
 LAMINA_ASSERT_OFFSET(lamina_model_info, parameter_count, 48);
 LAMINA_ASSERT_OFFSET(lamina_value_info, shape, 24);
 LAMINA_ASSERT_OFFSET(lamina_value_info, axis_names, 88);

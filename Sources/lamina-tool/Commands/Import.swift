@@ -13,10 +13,13 @@ extension Command {
     name: "preprocessing", value: .text("WAY"),
     help:
       "how pictures become the input: torch, tf, caffe or a JSON file; default: the model's")
+  private static let rules = Option(
+    name: "rules", value: .text("FILE"),
+    help: "how names in FILE become the model's: lines 'pattern -> replacement', 'ignore pattern'")
 
   static let `import` = Command(
     name: "import", summary: "turn weights of PyTorch, safetensors or ONNX into a Lamina model",
-    operands: "FILE", operandCount: 1...1, options: [output, model, labels, preprocessing, .json],
+    operands: "FILE", operandCount: 1...1, options: [output, model, rules, labels, preprocessing, .json],
     example: """
       $ lamina import efficientnet-lite0-57934424.pth -o lite0.safetensors --labels imagenet.txt
       .onnx brings its own graph; .pth, .pt, .th and .safetensors need a model of the catalogue.
@@ -32,8 +35,8 @@ extension Command {
     let names = try arguments.text(labels).map { try LabelFile.labels(path: $0) }
     var result =
       source.lowercased().hasSuffix(".onnx")
-      ? try importGraph(source, arguments.text(model))
-      : try importWeights(source, arguments.text(model), classes: names?.count)
+      ? try importGraph(source, arguments.text(model), arguments.text(rules))
+      : try importWeights(source, arguments.text(model), classes: names?.count, arguments.text(rules))
     var metadata = result.model.metadata
     if let names { metadata.labels = names }
     if let way = arguments.text(preprocessing) {
@@ -62,7 +65,10 @@ private struct Imported {
   var json: JSON
 }
 
-private func importGraph(_ path: String, _ name: String?) throws -> Imported {
+private func importGraph(_ path: String, _ name: String?, _ rules: String?) throws -> Imported {
+  guard rules == nil else {
+    throw UsageError("'--rules' makes no sense with .onnx, which has a graph")
+  }
   guard name == nil else {
     throw UsageError("'--model' makes no sense with .onnx, which has a graph")
   }
@@ -72,17 +78,20 @@ private func importGraph(_ path: String, _ name: String?) throws -> Imported {
   return Imported(model: model, text: report.text, json: report.json)
 }
 
-private func importWeights(_ path: String, _ name: String?, classes: Int?) throws -> Imported {
+private func importWeights(_ path: String, _ name: String?, classes: Int?, _ rules: String?)
+  throws -> Imported
+ {
   guard let entry = try name.map(entry(named:)) ?? ModelArgument.entry(guessedFrom: path) else {
     throw UsageError(
       "no model of the catalogue is part of the file's name; name one with '--model'")
   }
   let source = try openTensorSource(path: path)
+  let maps = try rules.map { [try KeyMap(rulesAt: $0)] } ?? entry.keyMaps
   let fresh = try entry.makeModel(registry: .standard, classes: classes)
   let bar = Progress("reading \(path.escapedForDisplay())", total: source.keys.count)
   defer { bar.finish() }
   let (model, report) = try fresh.loadingWeights(
-    from: WatchedSource(source, onRead: bar.advance), keyMaps: entry.keyMaps)
+    from: WatchedSource(source, onRead: bar.advance), keyMaps: maps)
   return Imported(model: model, text: report.text, json: report.json)
 }
 

@@ -62,7 +62,7 @@ class Tensor(Structure):
 
 class WeightsOptions(_Sized):
     _fields_ = [("struct_size", c_uint32), ("partial", c_int32), ("keep", POINTER(c_char_p)),
-                ("keep_count", c_size_t)]
+                ("keep_count", c_size_t), ("rules", c_char_p)]
 
 
 class ModelInfo(_Sized):
@@ -105,6 +105,7 @@ _CALLS = {
     "model_with_labels": [_HANDLE, POINTER(c_char_p), c_size_t, _OUT],
     "model_with_preprocessing": [_HANDLE, c_char_p, _OUT],
     "model_save": [_HANDLE, c_char_p],
+    "model_export": [_HANDLE, c_char_p],
     "model_get_info": [_HANDLE, POINTER(ModelInfo)],
     "model_get_input": [_HANDLE, c_size_t, POINTER(ValueInfo)],
     "model_get_output": [_HANDLE, c_size_t, POINTER(ValueInfo)],

@@ -271,13 +271,16 @@ class Model:
 
     # -- Weights
 
-    def load_weights(self, path, partial=False, keep=()):
+    def load_weights(self, path, partial=False, keep=(), rules=None):
         """Loads the weights of a file and returns the report: loaded, missing, unused, mismatched, ...
 
         `keep` holds patterns (`fc.*`) of tensors to leave as they are; with `partial`, so does everything
-        that is missing or does not fit.
+        that is missing or does not fit. `rules` is a file that says how names become the model's: lines
+        `pattern -> replacement`, `ignore pattern` and `transpose pattern [1, 0]`.
         """
         options = c.WeightsOptions(partial=int(partial))
+        if rules is not None:
+            options.rules = _path(rules)
         patterns = c.texts(keep)
         if len(patterns):
             options.keep = ctypes.cast(patterns, POINTER(c_char_p))
@@ -289,6 +292,10 @@ class Model:
     def save(self, path):
         """Writes a Lamina model file."""
         c.call("model_save", self._handle.number, _path(path))
+
+    def export(self, path):
+        """Writes the model for others: `.onnx`, `.safetensors` or, the weights alone, `.npz`."""
+        c.call("model_export", self._handle.number, _path(path))
 
     # -- Runs
 
