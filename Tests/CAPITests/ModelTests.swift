@@ -269,6 +269,52 @@ import Testing
         == Failure(LAMINA_ERROR_ARGUMENT, "expected partial of 0 or 1, found 2"))
   }
 
+  @Test func modelsAreExported() throws {
+    let fixture = try Fixture()
+    for name in ["x.onnx", "x.safetensors"] {
+      let path = fixture.folder + "/" + name
+      try succeed { lamina_model_export(fixture.model, path, $0) }
+      var again: lamina_model = 0
+      try succeed { lamina_model_load(fixture.context, path, &again, $0) }
+      lamina_model_release(again)
+    }
+    let weights = fixture.folder + "/x.npz"
+    try succeed { lamina_model_export(fixture.model, weights, $0) }
+    var loaded: lamina_model = 0
+    try succeed { lamina_model_with_weights(fixture.model, weights, nil, &loaded, $0) }
+    lamina_model_release(loaded)
+    #expect(
+      failure { lamina_model_export(fixture.model, "x.h5", $0) }
+        == Failure(
+          LAMINA_ERROR_ARGUMENT,
+          "expected a file named *.onnx, *.safetensors or *.npz, found 'x.h5'"))
+  }
+
+  @Test func weightsAreLoadedByRules() throws {
+    let fixture = try Fixture()
+    let rules = fixture.folder + "/rules"
+    try Data("* -> *  # as they are\n".utf8).write(to: URL(filePath: rules))
+    var loaded: lamina_model = 0
+    try rules.withCString { rules in
+      var options = lamina_weights_options()
+      options.struct_size = UInt32(MemoryLayout<lamina_weights_options>.size)
+      options.rules = rules
+      try succeed { lamina_model_with_weights(fixture.model, fixture.path, &options, &loaded, $0) }
+    }
+    #expect(try text(loaded, LAMINA_MODEL_REPORT).contains("rules of "))
+    lamina_model_release(loaded)
+    try Data("a -> \n".utf8).write(to: URL(filePath: rules))
+    rules.withCString { path in
+      var options = lamina_weights_options()
+      options.struct_size = UInt32(MemoryLayout<lamina_weights_options>.size)
+      options.rules = path
+      let found = failure {
+        lamina_model_with_weights(fixture.model, fixture.path, &options, &loaded, $0)
+      }
+      #expect(found?.status == LAMINA_ERROR_FORMAT)
+    }
+  }
+
   @Test func preprocessingIsReadAsItIsWritten() throws {
     let fixture = try Fixture()
     let recipe = try text(fixture.model, LAMINA_MODEL_PREPROCESSING)

@@ -33,7 +33,7 @@ def compare(name, folder):
     model.export(path)
     onnx.checker.check_model(str(path), full_check=True)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    shape = [BATCH, *model.inputs[0].shape[1:]]
+    shape = [BATCH, *model.summary(as_json=True)["inputs"][0]["shape"][1:]]
     values = numpy.random.default_rng(1).standard_normal(shape).astype(numpy.float32)
     expected = model.run(values)
     names = [output.name for output in session.get_outputs()]

@@ -73,18 +73,20 @@ public enum ONNXExporter {
       graph.append(.elements(tensor))
     }
     var interface = ProtobufWriter()
-    for input in model.graph.inputs {
-      let dimensions = input.dimensions.enumerated().map { axis, dimension in
-        if case .symbol(_, let extent) = dimension, export.needsFixedExtents, axis > 0 {
-          return Dimension.fixed(extent)
-        }
-        return dimension
+    let inputs = model.graph.inputs.map { input in
+      var input = input
+      for (axis, dimension) in input.dimensions.enumerated().dropFirst()
+      where export.needsFixedExtents {
+        input.dimensions[axis] = .fixed(dimension.defaultExtent)
       }
-      interface.message(11) { valueInfo(&$0, input.name, input.type, dimensions) }
+      return input
     }
-    for (name, value) in model.graph.outputs {
-      let spec = export.specs[value]
-      interface.message(12) { valueInfo(&$0, name, spec.type, nil) }
+    for input in inputs {
+      interface.message(11) { valueInfo(&$0, input.name, input.type, input.dimensions) }
+    }
+    for (output, dimensions) in zip(model.graph.outputs, outputDimensions(export, inputs)) {
+      let type = export.specs[output.value].type
+      interface.message(12) { valueInfo(&$0, output.name, type, dimensions) }
     }
     graph.append(.bytes(interface.bytes))
 
@@ -117,15 +119,49 @@ public enum ONNXExporter {
     return file
   }
 
+  /// The outputs' extents: those that change with an input's symbol are symbols too, its own where they follow
+  /// it.
+  private static func outputDimensions(_ export: ONNXExport, _ inputs: [Graph.Input])
+    -> [[Dimension]]
+  {
+    let graph = export.model.graph
+    var result = graph.outputs.map { output in
+      export.specs[output.value].shape.dimensions.map { Dimension.fixed($0) }
+    }
+    var symbols: [String: Int] = [:]
+    for case .symbol(let name, let extent) in inputs.flatMap(\.dimensions) { symbols[name] = extent }
+    for (symbol, extent) in symbols.sorted(by: { $0.key < $1.key }) {
+      let specs = try? inputs.map { input in
+        TensorSpec(
+          try Shape(
+            input.dimensions.map {
+              if case .symbol(symbol, _) = $0 { 2 * extent } else { $0.defaultExtent }
+            }), input.type)
+      }
+      let changed = specs.flatMap {
+        try? graph.inferSpecs(inputs: $0, parameters: export.model.parameters)
+      }
+      for (index, output) in graph.outputs.enumerated() {
+        for (axis, before) in export.specs[output.value].shape.dimensions.enumerated() {
+          let after = changed.map { $0[output.value].shape[axis] }
+          guard after != before else { continue }
+          let follows = before == extent && after == 2 * extent
+          result[index][axis] = .symbol(
+            follows ? symbol : "\(output.name)_\(axis)", default: before)
+        }
+      }
+    }
+    return result
+  }
+
   private static func valueInfo(
     _ message: inout ProtobufWriter, _ name: String, _ type: ElementType,
-    _ dimensions: [Dimension]?
+    _ dimensions: [Dimension]
   ) {
     message.string(1, name)
     message.message(2) { typeProto in
       typeProto.message(1) { tensorType in
         tensorType.int(1, ONNXTensor.number(of: type))
-        guard let dimensions else { return }
         tensorType.message(2) { shape in
           for dimension in dimensions {
             shape.message(1) {

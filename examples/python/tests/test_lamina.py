@@ -158,6 +158,23 @@ class ModelTests(unittest.TestCase):
         np.testing.assert_allclose(relu, self.model.run(self.batch, outputs=["relu2"])[0],
                                    rtol=1e-5, atol=1e-6)
 
+    def test_exported_models_give_the_same_answers(self):
+        [expected] = self.model.run(self.batch)
+        folder = Path(self.folder.name)
+        self.model.export(folder / "digits.onnx")
+        [found] = lamina.load(folder / "digits.onnx").run(self.batch)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        self.model.export(folder / "digits.npz")
+        with np.load(folder / "digits.npz") as arrays:
+            self.assertEqual(arrays["conv1.weight"].dtype, np.float32)
+            renamed = {f"net/{name}": arrays[name] for name in arrays.files}
+        np.savez_compressed(folder / "renamed.npz", **renamed)
+        (folder / "rules").write_text("net/* -> *\n")
+        other = lamina.create("mnist_cnn", seed=8)
+        report = other.load_weights(folder / "renamed.npz", rules=folder / "rules")
+        self.assertEqual(report["missing"], [])
+        np.testing.assert_array_equal(other.run(self.batch)[0], expected)
+
     def test_threads_share_a_model(self):
         [expected] = self.model.run(self.batch)
         wrong = []
