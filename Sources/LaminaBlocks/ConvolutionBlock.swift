@@ -12,6 +12,8 @@ public enum BlockActivation: Sendable, Hashable {
 public enum BlockPadding: Sendable, Hashable {
   /// As many rows and columns of zeros on every side.
   case zeros(Int)
+  /// As many rows of zeros above and below, and columns left and right.
+  case sides(top: Int, left: Int, bottom: Int, right: Int)
   /// TensorFlow's `same`: the output is ⌈input / stride⌉, the odd row and column go below and
   /// right.
   case same
@@ -19,6 +21,7 @@ public enum BlockPadding: Sendable, Hashable {
   var attribute: AttributeValue {
     switch self {
     case .zeros(let count): .ints([count, count, count, count])
+    case .sides(let top, let left, let bottom, let right): .ints([top, left, bottom, right])
     case .same: "same_upper"
     }
   }

@@ -96,7 +96,8 @@ public struct CatalogEntry: Sendable {
 public enum ModelCatalog {
   /// All entries, by family.
   public static let entries: [CatalogEntry] =
-    resNets + cifarResNets + efficientNetLites + smallNets
+    alexNets + vggs + squeezeNets + mobileNets + resNets + cifarResNets + efficientNetLites
+    + smallNets
 
   /// The entry of a name.
   ///
