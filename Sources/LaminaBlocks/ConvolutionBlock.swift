@@ -82,11 +82,12 @@ extension GraphBuilder {
   public mutating func convolutionBlock(
     convolution: String, norm: String, activationName: String = "", _ x: ValueID, channels: Int,
     kernel: Int, stride: Int = 1, padding: BlockPadding = .zeros(0), groups: Int = 1,
-    style: BatchNormStyle = BatchNormStyle(), activation: BlockActivation = .none
+    bias: Bool = false, style: BatchNormStyle = BatchNormStyle(),
+    activation: BlockActivation = .none
   ) throws -> ValueID {
     let y = try self.convolution(
       convolution, x, channels: channels, kernel: kernel, stride: stride, padding: padding,
-      groups: groups)
+      groups: groups, bias: bias)
     return try self.activation(activation, activationName, batchNorm(norm, y, style: style))
   }
 }

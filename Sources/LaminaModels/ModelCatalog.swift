@@ -96,8 +96,9 @@ public struct CatalogEntry: Sendable {
 public enum ModelCatalog {
   /// All entries, by family.
   public static let entries: [CatalogEntry] =
-    alexNets + vggs + squeezeNets + mobileNets + resNets + cifarResNets + efficientNetLites
-    + smallNets
+    alexNets + vggs + squeezeNets + mobileNets
+    + resNets + resNetsV1 + resNetsV2 + textbookResNets + cifarResNets + seResNets + legacySENets
+    + efficientNetLites + smallNets
 
   /// The entry of a name.
   ///
