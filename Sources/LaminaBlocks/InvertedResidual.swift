@@ -8,7 +8,7 @@ public enum InvertedResidualNames: Sendable, Hashable {
   case torchvision
 
   /// Convolution, norm and activation of the expansion, the depthwise and the last convolution.
-  func parts(expands: Bool) -> [[String]] {
+  package func parts(expands: Bool) -> [[String]] {
     switch self {
     case .efficientNet:
       return [

@@ -92,29 +92,12 @@ extension ModelCatalog {
     return try builder.dense("classifier.1", x, features: classes)
   }
 
-  /// timm counts blocks within their stage, and names a block's parts for what they do.
-  private static let mobileNetV2TimmRules: [KeyMap.Rule] = {
-    var rules: [KeyMap.Rule] = [
+  private static let mobileNetV2TimmRules: [KeyMap.Rule] =
+    [
       .prefix("conv_stem.", "features.0.0."), .prefix("bn1.", "features.0.1."),
       .prefix("conv_head.", "features.18.0."), .prefix("bn2.", "features.18.1."),
       .prefix("classifier.", "classifier.1."),
     ]
-    var number = 1
-    for (stage, bottleneck) in bottlenecks.enumerated() {
-      for place in 0..<bottleneck.n {
-        let parts =
-          bottleneck.t == 1
-          ? [("conv_dw", "0.0"), ("bn1", "0.1"), ("conv_pw", "1"), ("bn2", "2")]
-          : [
-            ("conv_pw", "0.0"), ("bn1", "0.1"), ("conv_dw", "1.0"), ("bn2", "1.1"),
-            ("conv_pwl", "2"), ("bn3", "3"),
-          ]
-        rules += parts.map {
-          .prefix("blocks.\(stage).\(place).\($0).", "features.\(number).conv.\($1).")
-        }
-        number += 1
-      }
-    }
-    return rules
-  }()
+    + KeyMap.Rule.timmInvertedResiduals(
+      bottlenecks.map { ($0.t != 1, $0.n) }, names: .torchvision, prefix: "features.", first: 1)
 }
