@@ -5,22 +5,34 @@ import Testing
 @Suite struct CatalogTests {
   /// Counts of torchvision, of the CIFAR paper's table 6 (0.27, 0.46, 0.66 and 0.85 million), of the
   /// EfficientNet-Lite table (4.7, 5.4, 6.1, 8.2 and 13.0 million), and sums by hand.
-  static let weightCounts: [(name: String, count: Int)] = [
-    ("alexnet", 61_100_840), ("alexnet_paper", 60_965_224), ("alexnet_bvlc", 60_965_224),
-    ("vgg11", 132_863_336), ("vgg13", 133_047_848), ("vgg16", 138_357_544),
-    ("vgg19", 143_667_240), ("vgg11_bn", 132_868_840), ("vgg13_bn", 133_053_736),
-    ("vgg16_bn", 138_365_992), ("vgg19_bn", 143_678_248),
-    ("squeezenet1_0", 1_248_424), ("squeezenet1_1", 1_235_496),
-    ("mobilenet_v1", 4_231_976), ("mobilenet_v2", 3_504_872),
-    ("resnet18", 11_689_512), ("resnet34", 21_797_672), ("resnet50", 25_557_032),
-    ("resnet101", 44_549_160), ("resnet152", 60_192_808),
-    ("cifar_resnet20", 269_722), ("cifar_resnet32", 464_154), ("cifar_resnet44", 658_586),
-    ("cifar_resnet56", 853_018),
-    ("efficientnet_lite0", 4_652_008), ("efficientnet_lite1", 5_416_680),
-    ("efficientnet_lite2", 6_092_072), ("efficientnet_lite3", 8_197_096),
-    ("efficientnet_lite4", 13_006_568),
-    ("lenet5", 61_706), ("mnist_cnn", 376_870),
-  ] + InceptionTests.weightCounts
+  static let weightCounts: [(name: String, count: Int)] =
+    [
+      ("alexnet", 61_100_840), ("alexnet_paper", 60_965_224), ("alexnet_bvlc", 60_965_224),
+      ("vgg11", 132_863_336), ("vgg13", 133_047_848), ("vgg16", 138_357_544),
+      ("vgg19", 143_667_240), ("vgg11_bn", 132_868_840), ("vgg13_bn", 133_053_736),
+      ("vgg16_bn", 138_365_992), ("vgg19_bn", 143_678_248),
+      ("squeezenet1_0", 1_248_424), ("squeezenet1_1", 1_235_496),
+      ("mobilenet_v1", 4_231_976), ("mobilenet_v2", 3_504_872),
+      ("resnet18", 11_689_512), ("resnet34", 21_797_672), ("resnet50", 25_557_032),
+      ("resnet101", 44_549_160), ("resnet152", 60_192_808),
+      ("resnet50_v1", 25_583_592), ("resnet101_v1", 44_601_832), ("resnet152_v1", 60_268_520),
+      ("resnet50_caffe", 25_557_096), ("resnet101_caffe", 44_549_160),
+      ("resnet152_caffe", 60_192_808), ("resnet34_textbook", 21_289_802),
+      ("resnet18_v2", 11_687_720), ("resnet34_v2", 21_795_880), ("resnet50_v2", 25_568_360),
+      ("resnet101_v2", 44_577_896), ("resnet152_v2", 60_236_904),
+      ("seresnet50", 28_088_024), ("seresnet101", 49_326_872), ("seresnet152", 66_821_848),
+      ("legacy_seresnet18", 11_778_592), ("legacy_seresnet34", 21_958_868),
+      ("legacy_seresnet50", 28_088_024), ("legacy_seresnet101", 49_326_872),
+      ("legacy_seresnet152", 66_821_848), ("legacy_senet154", 115_088_984),
+      ("cifar_resnet20", 269_722), ("cifar_resnet32", 464_154), ("cifar_resnet44", 658_586),
+      ("cifar_resnet56", 853_018),
+      ("efficientnet_lite0", 4_652_008), ("efficientnet_lite1", 5_416_680),
+      ("efficientnet_lite2", 6_092_072), ("efficientnet_lite3", 8_197_096),
+      ("efficientnet_lite4", 13_006_568),
+      ("lenet5_1998", 60_850), ("lenet5", 61_706), ("lenet_64", 33_058), ("mnist_cnn", 376_870),
+      ("mnist_net", 1_378_698), ("simple_convnet", 433_890), ("deep_convnet", 123_552),
+      ("fashion_mnist_cnn", 1_413_834),
+    ] + InceptionTests.weightCounts
 
   @Test(arguments: weightCounts) func weightsAreCounted(name: String, count: Int) throws {
     let entry = try ModelCatalog.entry(named: name)
