@@ -124,7 +124,9 @@ public struct CatalogEntry: Sendable {
 public enum ModelCatalog {
   /// All entries, by family.
   public static let entries: [CatalogEntry] =
-    resNets + cifarResNets + efficientNetLites + smallNets
+    alexNets + vggs + squeezeNets + mobileNets
+    + resNets + resNetsV1 + resNetsV2 + textbookResNets + cifarResNets + seResNets + legacySENets
+    + efficientNetLites + leNets + smallNets
     + googLeNets + inceptionV3s + inceptionV4s + inceptionResNets
 
   /// The entry of a name.
