@@ -125,7 +125,7 @@ public enum ModelCatalog {
   /// All entries, by family.
   public static let entries: [CatalogEntry] =
     resNets + cifarResNets + efficientNetLites + smallNets
-    + googLeNets + inceptionV3s + inceptionV4s + inceptionResNets
+    + googLeNets + inceptionV3s + inceptionV4s + inceptionResNets + xceptions
 
   /// The entry of a name.
   ///
