@@ -25,9 +25,8 @@ public enum ModelFile {
   public static func load(
     path: String, registry: LayerRegistry, limits: Limits = Limits()
   ) throws -> Model {
-    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
-    return try load(
-      ByteSource(path: path, limits: limits), folder: folder, registry: registry, limits: limits)
+    try load(
+      ByteSource(path: path, limits: limits), folder: path.folder, registry: registry, limits: limits)
   }
 
   /// Loads the bytes of a model file.
@@ -51,7 +50,7 @@ public enum ModelFile {
     switch try WeightFormat(source) {
     case .safeTensors:
       return try load(try SafeTensors(source, limits: limits), name: source.name, registry, limits)
-    case .zip, .pickle, .tar, .hdf5:
+    case .zip, .pickle, .tar, .hdf5, .numPy:
       throw LaminaError(.unsupported, weightsOnly, path: source.name)
     case .unknown where try ONNXImporter.isModel(source):
       return try ONNXImporter.load(
