@@ -5,7 +5,7 @@ import Testing
 @Suite struct InceptionTests {
   /// Counts of torchvision and timm, of Keras where its layers differ, and of the paper's table 1.
   static let weightCounts: [(name: String, count: Int)] = [
-    ("googlenet", 6_624_904), ("googlenet_paper", 6_998_552),
+    ("googlenet", 6_624_904), ("googlenet_paper", 6_998_552), ("se_inception", 7_105_007),
     ("inception_v3", 23_834_568), ("inception_v3_keras", 23_817_352),
     ("inception_v4", 42_679_816),
     ("inception_resnet_v2", 55_843_464), ("inception_resnet_v2_keras", 55_813_192),
@@ -152,6 +152,8 @@ import Testing
     ("googlenet_paper", "norm2", [1, 192, 56, 56]),
     ("googlenet_paper", "inception4e.concat", [1, 832, 14, 14]),
     ("googlenet_paper", "inception5b.concat", [1, 1024, 7, 7]),
+    ("se_inception", "inception4e.se.fc1", [1, 52, 1, 1]),
+    ("se_inception", "inception5b.se.mul", [1, 1024, 7, 7]),
     ("inception_v3", "Conv2d_1a_3x3.relu", [1, 32, 149, 149]),
     ("inception_v3", "Conv2d_2b_3x3.relu", [1, 64, 147, 147]),
     ("inception_v3", "Conv2d_4a_3x3.relu", [1, 192, 71, 71]),
