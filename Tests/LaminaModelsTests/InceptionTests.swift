@@ -153,7 +153,7 @@ import Testing
     ("googlenet_paper", "inception4e.concat", [1, 832, 14, 14]),
     ("googlenet_paper", "inception5b.concat", [1, 1024, 7, 7]),
     ("se_inception", "inception4e.se.fc1", [1, 52, 1, 1]),
-    ("se_inception", "inception5b.se.mul", [1, 1024, 7, 7]),
+    ("se_inception", "inception5b.se.scale", [1, 1024, 7, 7]),
     ("inception_v3", "Conv2d_1a_3x3.relu", [1, 32, 149, 149]),
     ("inception_v3", "Conv2d_2b_3x3.relu", [1, 64, 147, 147]),
     ("inception_v3", "Conv2d_4a_3x3.relu", [1, 192, 71, 71]),

@@ -121,7 +121,7 @@ RESIDUAL = {"conv2d_": ".relu", "mixed_": ".concat", "repeat.": ".act", "repeat_
 TORCH = [
     ("googlenet", 224, lambda: tv.GoogLeNet(init_weights=False), GOOGLENET, str),
     ("googlenet_paper", 224, paper_googlenet, {"conv": ".relu", "inception": ".concat"}, caffe_name),
-    ("se_inception", 224, se_inception, {"conv": ".relu", "maxpool": "", "inception": ".se.mul"}, str),
+    ("se_inception", 224, se_inception, {"conv": ".relu", "maxpool": "", "inception": ".se.scale"}, str),
     ("inception_v3", 299, lambda: torchvision.models.inception_v3(init_weights=False),
      {"Conv2d_": ".relu", "Mixed_": ".concat"}, str),
     ("inception_v3", 299, lambda: timm.create_model("inception_v3"), {"Conv2d_": ".relu", "Mixed_": ".concat"}, str),
