@@ -62,7 +62,7 @@ enum WeightFormat {
     {
       self = .safeTensors
     } else {
-      self = .unknown
+      self = try HDF5File.signatureOffset(source) == nil ? .unknown : .hdf5
     }
   }
 }
@@ -99,6 +99,8 @@ public func openTensorSource(_ source: ByteSource, limits: Limits = Limits()) th
 {
   switch try WeightFormat(source) {
   case .safeTensors: return try SafeTensors(source, limits: limits)
+  case .zip where try KerasFile.isArchive(source, limits: limits), .hdf5:
+    return try KerasFile(source, limits: limits)
   case .zip:
     let archive = try ZipArchive(source, limits: limits)
     if NumPyArrays.isArchive(archive) {
@@ -114,8 +116,6 @@ public func openTensorSource(_ source: ByteSource, limits: Limits = Limits()) th
       .unsupported,
       "tar files of PyTorch before 0.1.10 are not supported: load and save again with torch.save",
       path: source.name)
-  case .hdf5:
-    throw LaminaError(.unsupported, "hdf5 weights are not supported", path: source.name)
   case .unknown where try ShardedSafeTensors.isIndex(source):
     throw LaminaError(
       .unsupported, "an index of safetensors files is opened by its path", path: source.name)
@@ -123,7 +123,8 @@ public func openTensorSource(_ source: ByteSource, limits: Limits = Limits()) th
     return try CaffeModel(source, limits: limits)
   case .unknown:
     throw LaminaError(
-      .format, "expected safetensors or a PyTorch file, found neither", path: source.name)
+      .format, "expected weights of safetensors, PyTorch, Keras, NumPy or Caffe, found another format",
+      path: source.name)
   }
 }
 

@@ -343,11 +343,12 @@ private let valid = entry("U8", "[4]", "[0,4]")
       "tar files of PyTorch before 0.1.10 are not supported: load and save again with torch.save",
       path: "file"
     ) { try readAll(tar) }
-    expectError(.unsupported, "hdf5 weights are not supported", path: "file") {
+    expectError(.format, "expected the signature of HDF5, found none", path: "file") {
       try readAll([0x89, 0x48, 0x44, 0x46, 0x0D])
     }
-    expectError(.format, "expected safetensors or a PyTorch file, found neither", path: "file") {
-      try readAll(Array("hello, world".utf8))
-    }
+    expectError(
+      .format, "expected weights of safetensors, PyTorch, Keras, NumPy or Caffe, found another format",
+      path: "file"
+    ) { try readAll(Array("hello, world".utf8)) }
   }
 }

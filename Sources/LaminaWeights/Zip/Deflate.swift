@@ -1,17 +1,19 @@
 import CZlib
 import LaminaCore
 
-/// Raw DEFLATE data and CRC-32, by zlib.
+/// DEFLATE data, raw or in a zlib stream, and CRC-32, by zlib.
 enum Deflate {
   /// Inflates `packed` into exactly `target`.
   ///
+  /// - Parameter isWrapped: whether the data have zlib's header and checksum around them.
   /// - Throws: `format` when the data are broken, or are shorter or longer than `target`; `limit`.
   static func inflate(
-    _ packed: [UInt8], into target: UnsafeMutableRawBufferPointer, path: String
+    _ packed: [UInt8], into target: UnsafeMutableRawBufferPointer, isWrapped: Bool = false,
+    path: String
   ) throws {
     var stream = z_stream()
     // Negative window bits: no zlib header.
-    guard inflateInit2_(&stream, -15, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK
+    guard inflateInit2_(&stream, isWrapped ? 15 : -15, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK
     else {
       throw LaminaError(.limit, "no memory to inflate", path: path)
     }
