@@ -104,17 +104,16 @@ def caffe_name(key):
 
 
 def torch_values(network, suffixes):
-    """Names of submodules and of their results in Lamina."""
+    """Names of submodules and of their results in Lamina; the first beginning that fits counts."""
     values = {}
     for name, _ in network.named_modules():
         for beginning, suffix in suffixes.items():
             if name.startswith(beginning) and name.count(".") == beginning.count("."):
-                values[name] = name + suffix
+                values.setdefault(name, name + suffix)
     return values
 
 
 GOOGLENET = {"conv": ".relu", "maxpool": "", "inception": ".concat"}
-V4_STEM = {"features.0": ".relu", "features.1": ".relu", "features.2": ".relu"}
 RESIDUAL = {"conv2d_": ".relu", "mixed_": ".concat", "repeat.": ".act", "repeat_1.": ".act", "repeat_2.": ".act",
             "block8": ".add"}
 
