@@ -74,8 +74,8 @@ public struct InceptionModule: Sendable, Hashable {
       for layer in branch.reversed() {
         switch layer {
         case .convolution(let name, _, _, _, _):
-          own.insert(
-            contentsOf: [("\(name).conv", distance + 2), ("\(name).bn", distance + 1)], at: 0)
+          let layers = [("\(name).conv", distance + 2), ("\(name).bn", distance + 1)]
+          own.insert(contentsOf: layers, at: 0)
           distance += 3
         case .fork(let row, let column, _):
           own.insert(

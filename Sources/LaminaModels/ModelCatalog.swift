@@ -127,7 +127,7 @@ public enum ModelCatalog {
     alexNets + vggs + squeezeNets + mobileNets
     + resNets + resNetsV1 + resNetsV2 + textbookResNets + cifarResNets + seResNets + legacySENets
     + efficientNetLites + leNets + smallNets
-    + googLeNets + inceptionV3s + inceptionV4s + inceptionResNets
+    + googLeNets + inceptionV3s + inceptionV4s + inceptionResNets + xceptions
 
   /// The entry of a name.
   ///
