@@ -30,11 +30,14 @@ public struct BatchNormStyle: Sendable, Hashable {
   public var epsilon: Double
   /// Weight of the new batch in the running statistics.
   public var momentum: Double
+  /// Whether there is a weight beside the bias.
+  public var scale: Bool
 
   /// A style; by default PyTorch's.
-  public init(epsilon: Double = 1e-5, momentum: Double = 0.1) {
+  public init(epsilon: Double = 1e-5, momentum: Double = 0.1, scale: Bool = true) {
     self.epsilon = epsilon
     self.momentum = momentum
+    self.scale = scale
   }
 }
 
@@ -58,9 +61,11 @@ extension GraphBuilder {
   public mutating func batchNorm(
     _ name: String, _ x: ValueID, style: BatchNormStyle = BatchNormStyle()
   ) throws -> ValueID {
-    try add(
-      "lamina.batch_norm", name, x,
-      attributes: ["epsilon": .float(style.epsilon), "momentum": .float(style.momentum)])
+    var attributes: Attributes = [
+      "epsilon": .float(style.epsilon), "momentum": .float(style.momentum),
+    ]
+    if !style.scale { attributes["scale"] = false }
+    return try add("lamina.batch_norm", name, x, attributes: attributes)
   }
 
   /// An activation, shape kept; `.none` adds no node.

@@ -49,6 +49,8 @@ LK_INLINE vf vf_unary(lk_unary f, vf v, vf a, vf b) {
     return vf_select(v <= a, zero, v);
   case LK_SHRINK:
     return vf_select(v < -b, v + a, vf_select(v > b, v - a, v * 0));
+  case LK_SCALE:
+    return a * v;
   case LK_EXP:
     return vf_exp(v);
   case LK_LOG:
@@ -118,6 +120,7 @@ static void LK_NAME(unary)(lk_unary f, float a, float b, const float *x, float *
     LK_CASE(LK_SWISH)
     LK_CASE(LK_THRESHOLDED_RELU)
     LK_CASE(LK_SHRINK)
+    LK_CASE(LK_SCALE)
     LK_CASE(LK_EXP)
     LK_CASE(LK_LOG)
     LK_CASE(LK_SQRT)

@@ -59,6 +59,7 @@ public let standardLayers: [any Layer.Type] = [
   ReLU.self,
   Reshape.self,
   Resize.self,
+  Scale.self,
   ScaleAdd.self,
   ScaledTanh.self,
   SELU.self,

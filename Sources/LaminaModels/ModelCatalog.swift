@@ -1,5 +1,19 @@
 import LaminaCore
 
+/// A classifier on a value inside a network, whose loss helps the layers below it to learn.
+///
+/// A graph for training ends in one more output for each head, `[batch, classes]` under the head's
+/// name; a graph for inference has none of its nodes, and the weight files' heads are ignored.
+public struct AuxiliaryHead: Sendable {
+  /// Name of the output, and of the scope of its nodes: `aux1`.
+  public let name: String
+  /// The value it is on.
+  public let value: String
+  /// Factor of its loss in the sum of losses; that of the network's own output is 1.
+  public let lossWeight: Double
+  let body: @Sendable (inout GraphBuilder, ValueID, _ classes: Int) throws -> ValueID
+}
+
 /// A model that Lamina can build by name.
 public struct CatalogEntry: Sendable {
   /// Stable name: `resnet50`.
@@ -22,12 +36,14 @@ public struct CatalogEntry: Sendable {
   public let keyMaps: [KeyMap]
   /// Names of the default classes, in the order of the output.
   public let labels: [String]
+  /// The classifiers that only training has.
+  public let auxiliaryHeads: [AuxiliaryHead]
   let body: @Sendable (inout GraphBuilder, ValueID, _ classes: Int) throws -> ValueID
 
   init(
     name: String, title: String, paper: String, inputChannels: Int = 3, side: Int,
     acceptsOtherSizes: Bool = true, preprocessing: Preprocessing, classes: Int,
-    keyMaps: [KeyMap], labels: [String],
+    keyMaps: [KeyMap], labels: [String], auxiliaryHeads: [AuxiliaryHead] = [],
     body: @escaping @Sendable (inout GraphBuilder, ValueID, _ classes: Int) throws -> ValueID
   ) {
     self.name = name
@@ -40,6 +56,7 @@ public struct CatalogEntry: Sendable {
     defaultClassCount = classes
     self.keyMaps = keyMaps
     self.labels = labels
+    self.auxiliaryHeads = auxiliaryHeads
     self.body = body
   }
 
@@ -51,9 +68,12 @@ public struct CatalogEntry: Sendable {
   /// The graph from `input`, `[batch, channels, height, width]`, to `output`, logits `[batch,
   /// classes]`.
   ///
+  /// - Parameter auxiliary: whether the auxiliary heads are there, each with an output of its name.
   /// - Throws: `argument` for a number of classes outside 1...1000000, `notFound` when `registry`
   ///   lacks a kind.
-  public func makeGraph(registry: LayerRegistry, classes: Int? = nil) throws -> Graph {
+  public func makeGraph(
+    registry: LayerRegistry, classes: Int? = nil, auxiliary: Bool = false
+  ) throws -> Graph {
     let classes = classes ?? defaultClassCount
     guard (1...1_000_000).contains(classes) else {
       throw LaminaError(.argument, "expected 1 to 1000000 classes, found \(classes)")
@@ -70,25 +90,33 @@ public struct CatalogEntry: Sendable {
       ])
     let logits = try body(&builder, input, classes)
     try builder.output(logits, name: "output")
+    for head in auxiliary ? auxiliaryHeads : [] {
+      let x = try builder.graph.requireValue(named: head.value)
+      try builder.output(head.body(&builder, x, classes), name: head.name)
+    }
     return builder.graph
   }
 
   /// The model with freshly initialised parameters and the entry's preprocessing; with the default
-  /// number of classes it carries their names.
+  /// number of classes it carries their names, with auxiliary heads the weights of the losses as
+  /// `loss_weight.aux1`.
   ///
   /// - Throws: as `makeGraph`; `limit` when there is no memory.
-  public func makeModel(registry: LayerRegistry, classes: Int? = nil, seed: UInt64 = 0) throws
-    -> Model
-  {
+  public func makeModel(
+    registry: LayerRegistry, classes: Int? = nil, auxiliary: Bool = false, seed: UInt64 = 0
+  ) throws -> Model {
     let classes = classes ?? defaultClassCount
     var metadata = ModelMetadata()
     metadata.preprocessing = preprocessing
     metadata.outputKind = .logits
     if classes == labels.count { metadata.labels = labels }
     metadata.provenance["architecture"] = "\(title), \(paper)"
+    for head in auxiliary ? auxiliaryHeads : [] {
+      metadata.provenance["loss_weight.\(head.name)"] = "\(head.lossWeight)"
+    }
     return try Model(
-      initializing: makeGraph(registry: registry, classes: classes), seed: seed,
-      metadata: metadata, registry: registry)
+      initializing: makeGraph(registry: registry, classes: classes, auxiliary: auxiliary),
+      seed: seed, metadata: metadata, registry: registry)
   }
 }
 
@@ -97,6 +125,7 @@ public enum ModelCatalog {
   /// All entries, by family.
   public static let entries: [CatalogEntry] =
     resNets + cifarResNets + efficientNetLites + smallNets
+    + googLeNets + inceptionV3s + inceptionV4s + inceptionResNets
 
   /// The entry of a name.
   ///

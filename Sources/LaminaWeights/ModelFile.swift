@@ -26,9 +26,8 @@ public enum ModelFile {
   public static func load(
     path: String, registry: LayerRegistry, limits: Limits = Limits()
   ) throws -> Model {
-    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
-    return try load(
-      ByteSource(path: path, limits: limits), folder: folder, registry: registry, limits: limits)
+    try load(
+      ByteSource(path: path, limits: limits), folder: path.folder, registry: registry, limits: limits)
   }
 
   /// Loads the bytes of a model file.
@@ -55,7 +54,7 @@ public enum ModelFile {
     case .zip where try KerasFile.isArchive(source, limits: limits), .hdf5:
       return try KerasImporter.load(
         KerasFile(source, limits: limits), name: source.name, registry: registry, limits: limits)
-    case .zip, .pickle, .tar:
+    case .zip, .pickle, .tar, .numPy:
       throw LaminaError(.unsupported, weightsOnly, path: source.name)
     case .unknown where try ONNXImporter.isModel(source):
       return try ONNXImporter.load(

@@ -42,7 +42,7 @@ extension TensorSource {
 
 /// The kinds of weight files, told apart by their first bytes.
 enum WeightFormat {
-  case safeTensors, zip, pickle, tar, hdf5, unknown
+  case safeTensors, zip, pickle, tar, hdf5, numPy, unknown
 
   init(_ source: ByteSource) throws {
     let head = try source.bytes(0..<min(source.byteCount, 512))
@@ -53,6 +53,8 @@ enum WeightFormat {
       self = .zip
     } else if head.starts(with: [0x89, 0x48, 0x44, 0x46]) {
       self = .hdf5
+    } else if head.starts(with: NumPyHeader.magic) {
+      self = .numPy
     } else if head.count >= 2, head[0] == 0x80, head[1] <= 5 {
       self = .pickle
     } else if head.count >= 9, head[5] == 0, head[6] == 0, head[7] == 0,
@@ -70,7 +72,11 @@ enum WeightFormat {
 /// - Throws: `format` when the bytes are no weight file or a broken one, `unsupported` for formats
 ///   that are known by name only, `io`, `notFound`, `limit`.
 public func openTensorSource(path: String, limits: Limits = Limits()) throws -> any TensorSource {
-  try openTensorSource(ByteSource(path: path, limits: limits), limits: limits)
+  let source = try ByteSource(path: path, limits: limits)
+  if try ShardedSafeTensors.isIndex(source) {
+    return try ShardedSafeTensors(source, folder: path.folder, limits: limits)
+  }
+  return try openTensorSource(source, limits: limits)
 }
 
 /// Opens the bytes of a weight file.
@@ -95,15 +101,34 @@ public func openTensorSource(_ source: ByteSource, limits: Limits = Limits()) th
   case .safeTensors: return try SafeTensors(source, limits: limits)
   case .zip where try KerasFile.isArchive(source, limits: limits), .hdf5:
     return try KerasFile(source, limits: limits)
-  case .zip, .pickle: return try PyTorchFile(source, limits: limits)
+  case .zip:
+    let archive = try ZipArchive(source, limits: limits)
+    if NumPyArrays.isArchive(archive) {
+      return try NumPyArrays(source, archive: archive, limits: limits)
+    }
+    return try PyTorchFile(source, limits: limits)
+  case .pickle where try PyTorchFile.isLegacy(source):
+    return try PyTorchFile(source, limits: limits)
+  case .pickle: return try NumPyPickle(source, limits: limits)
+  case .numPy: return try NumPyArrays(source, limits: limits)
   case .tar:
     throw LaminaError(
       .unsupported,
       "tar files of PyTorch before 0.1.10 are not supported: load and save again with torch.save",
       path: source.name)
+  case .unknown where try ShardedSafeTensors.isIndex(source):
+    throw LaminaError(
+      .unsupported, "an index of safetensors files is opened by its path", path: source.name)
+  case .unknown where try CaffeModel.isModel(source):
+    return try CaffeModel(source, limits: limits)
   case .unknown:
     throw LaminaError(
-      .format, "expected weights of safetensors, PyTorch or Keras, found another format",
+      .format, "expected weights of safetensors, PyTorch, Keras, NumPy or Caffe, found another format",
       path: source.name)
   }
+}
+
+extension String {
+  /// The folder of a path.
+  var folder: String { lastIndex(of: "/").map { String(self[...$0]) } ?? "." }
 }

@@ -17,6 +17,7 @@ struct Command: Sendable {
   static let all: [Command] = [
     .bench,
     .doctor,
+    .graph,
     .import,
     .layers,
     .models,

@@ -88,6 +88,12 @@ private func check<L: Layer>(
     }
   }
 
+  @Test func scale() {
+    check(Scale.self, [["factor": 0.17], ["factor": -2.5]]) { x, attribute in
+      attribute("factor", 0) * x
+    }
+  }
+
   @Test func elu() {
     check(ELU.self, [[:], ["alpha": 0.7]]) { x, attribute in
       x < 0 ? attribute("alpha", 1) * expm1(x) : x

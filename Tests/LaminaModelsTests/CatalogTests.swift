@@ -14,7 +14,7 @@ import Testing
     ("efficientnet_lite2", 6_092_072), ("efficientnet_lite3", 8_197_096),
     ("efficientnet_lite4", 13_006_568),
     ("lenet5", 61_706), ("mnist_cnn", 376_870),
-  ]
+  ] + InceptionTests.weightCounts
 
   @Test(arguments: weightCounts) func weightsAreCounted(name: String, count: Int) throws {
     let entry = try ModelCatalog.entry(named: name)

@@ -21,6 +21,8 @@ struct Seed: Sendable, CustomTestStringConvertible {
         return zip.bytes
       }(), isChecked: true),
     Seed(name: "legacy", bytes: validLegacy),
+    Seed(name: "npz", bytes: validNPZ.bytes, isChecked: true),
+    Seed(name: "pickle of arrays", bytes: validArrayPickle),
   ]
 }
 

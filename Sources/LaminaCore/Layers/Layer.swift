@@ -175,23 +175,6 @@ public enum Gradient: Sendable, Hashable {
   case supported(inputs: Bool, outputs: Bool)
 }
 
-/// The window that a layer slides over the spatial axes of its input, per axis (height, width).
-public struct Window: Sendable, Hashable {
-  /// Extent in taps.
-  public var kernel: [Int]
-  /// Step in input positions.
-  public var stride: [Int]
-  /// Distance of taps in input positions.
-  public var dilation: [Int]
-
-  /// A window.
-  public init(kernel: [Int], stride: [Int], dilation: [Int]? = nil) {
-    self.kernel = kernel
-    self.stride = stride
-    self.dilation = dilation ?? kernel.map { _ in 1 }
-  }
-}
-
 /// One forward pass of one layer.
 public struct ForwardCall {
   /// Inputs in order.

@@ -8,14 +8,19 @@ public struct ModelSummary: Sendable {
     public var kind: LayerKind
     /// First output.
     public var output: TensorSpec
-    /// Elements of its learned parameters; shared tensors count at their first node.
+    /// Elements of its learned parameters, biases included; shared tensors count at their first node.
     public var weights: Int
+    /// Elements of its biases.
+    public var biases: Int
     /// Elements of its buffers.
     public var buffers: Int
     /// Multiply-adds of one forward pass.
     public var multiplyAdds: Int
-    /// Input pixels (height, width) that one output position depends on; nil without spatial axes.
-    public var receptiveField: [Int]?
+    /// What an output position sees of the input; nil without spatial axes.
+    public var receptiveField: ReceptiveField?
+    /// How height and width of the output follow from the input's: `⌊(224 + 3 + 3 − 7) / 2⌋ + 1 = 112`, once
+    /// where both are equal; nil for layers without a window.
+    public var sizeRule: String?
     /// Nodes and inputs it reads.
     public var inputs: [String]
   }
@@ -33,6 +38,12 @@ public struct ModelSummary: Sendable {
   public var bufferCount: Int { rows.reduce(0) { $0 + $1.buffers } }
   /// Multiply-adds of one forward pass.
   public var multiplyAdds: Int { rows.reduce(0) { $0 + $1.multiplyAdds } }
+  /// Bytes of parameters and buffers as `float32`.
+  public var parameterByteCount: Int { (weightCount + bufferCount).saturatingProduct(4) }
+  /// Bytes of all outputs: what training keeps; a session shares memory among them.
+  public var activationByteCount: Int {
+    rows.reduce(0) { $0.saturatingSum($1.output.byteCount) }
+  }
 
   /// A summary for given input specs, by default each symbol at its default.
   public init(_ model: Model, inputs specs: [TensorSpec]? = nil) throws {
@@ -48,6 +59,7 @@ public struct ModelSummary: Sendable {
     var rows: [Row] = []
     for (index, node) in graph.nodes.enumerated() {
       var weights = 0
+      var biases = 0
       var buffers = 0
       for parameter in inference.parameters[index] {
         if case .tensor(let key) = node.binding(of: parameter.name), !seen.insert(key).inserted {
@@ -55,6 +67,7 @@ public struct ModelSummary: Sendable {
         }
         if parameter.role == .weight {
           weights += parameter.spec.shape.count
+          if parameter.name == "bias" { biases += parameter.spec.shape.count }
         } else {
           buffers += parameter.spec.shape.count
         }
@@ -63,28 +76,52 @@ public struct ModelSummary: Sendable {
       let outputSpecs = node.outputs.map { inference[$0] }
       let known = node.inputs.compactMap { fields[$0.index] }
       var field = known.reduce(nil as ReceptiveField?) { $0?.union($1) ?? $1 }
-      if let window = node.layer.window { field = field?.applying(window) }
-      for value in node.outputs { fields[value.index] = field }
       let output = outputSpecs.first ?? TensorSpec(.scalar)
+      var sizeRule: String?
+      if let window = node.layer.window, let input = inputSpecs.first?.shape, input.rank == 4,
+        output.shape.rank == 4, window.kernel.count == 2
+      {
+        field = field?.applying(window, extents: [input[2], input[3]])
+        let rules = (0..<2).map {
+          window.sizeRule($0, input: input[2 + $0], output: output.shape[2 + $0])
+        }
+        sizeRule = rules[0] == rules[1] ? rules[0] : rules.joined(separator: ", ")
+      }
+      for value in node.outputs { fields[value.index] = field }
       rows.append(
         Row(
           name: node.name, kind: node.definition.kind, output: output, weights: weights,
-          buffers: buffers,
+          biases: biases, buffers: buffers,
           multiplyAdds: node.layer.multiplyAdds(for: inputSpecs, outputs: outputSpecs),
-          receptiveField: output.shape.rank == 4 ? field?.size : nil,
+          receptiveField: output.shape.rank == 4 ? field : nil, sizeRule: sizeRule,
           inputs: node.inputs.map { graph.name(of: $0) }))
     }
     self.rows = rows
   }
 
-  /// A table for people, with totals.
+  /// A table for people, with totals: volumes, learned weights without biases, biases, multiply-adds, bytes of
+  /// the output, receptive field with jump and start, and how the output's size follows.
   public var text: String {
-    var table = [["layer", "kind", "output", "parameters", "MACs", "receptive field"]]
+    func pair<T: Equatable>(_ values: [T]?, _ separator: String) -> String {
+      guard let values else { return "" }
+      return values.map { "\($0)" }.joined(separator: separator)
+    }
+    func single<T: Equatable>(_ values: [T]?) -> String {
+      guard let values, let first = values.first else { return "" }
+      return values.allSatisfy { $0 == first } ? "\(first)" : pair(values, "×")
+    }
+    var table = [
+      [
+        "layer", "kind", "output", "weights", "biases", "MACs", "bytes", "field", "jump", "start",
+        "size",
+      ]
+    ]
     for row in rows {
+      let field = row.receptiveField
       table.append([
-        row.name, row.kind.name, row.output.shape.description, String(row.weights + row.buffers),
-        String(row.multiplyAdds),
-        row.receptiveField.map { $0.map(String.init).joined(separator: "×") } ?? "",
+        row.name, row.kind.name, row.output.shape.description, String(row.weights - row.biases),
+        String(row.biases), String(row.multiplyAdds), String(row.output.byteCount),
+        pair(field?.size, "×"), single(field?.jump), single(field?.start), row.sizeRule ?? "",
       ])
     }
     let widths = table[0].indices.map { column in table.map { $0[column].count }.max() ?? 0 }
@@ -95,81 +132,60 @@ public struct ModelSummary: Sendable {
     var lines = ["\(name)"]
     for (name, spec) in inputs { lines.append("input \(name): \(spec)") }
     for (number, row) in table.enumerated() {
-      let cells = row.enumerated().map { column, text in
-        padded(text, widths[column], right: column >= 3)
+      var line = row.enumerated().map { column, text in
+        padded(text, widths[column], right: (3...9).contains(column))
+      }.joined(separator: "  ")
+      while line.last == " " { line.removeLast() }
+      lines.append(line)
+      if number == 0 {
+        lines.append(
+          String(repeating: "─", count: widths.reduce(0, +) + 2 * (widths.count - 1)))
       }
-      lines.append(cells.joined(separator: "  "))
-      if number == 0 { lines.append(String(repeating: "─", count: widths.reduce(0, +) + 10)) }
     }
+    func mebibytes(_ bytes: Int) -> String {
+      "\(((Double(bytes) / 0x1p20) * 10).rounded() / 10) MiB"
+    }
+    let biasCount = rows.reduce(0) { $0 + $1.biases }
     lines.append(
-      "\(weightCount) parameters, \(bufferCount) buffer elements, \(multiplyAdds) multiply-adds")
+      "\(weightCount) parameters (\(weightCount - biasCount) without biases), \(bufferCount) buffer elements, "
+        + "\(multiplyAdds) multiply-adds")
+    lines.append(
+      "\(mebibytes(parameterByteCount)) of parameters and buffers, \(mebibytes(activationByteCount)) of outputs"
+    )
     return lines.joined(separator: "\n") + "\n"
   }
 
   /// The same as JSON.
   public var json: JSON {
-    func shape(_ shape: Shape) -> JSON { .array(shape.dimensions.map { .int(Int64($0)) }) }
+    func ints(_ values: [Int]) -> JSON { .array(values.map { .int(Int64($0)) }) }
+    func shape(_ shape: Shape) -> JSON { ints(shape.dimensions) }
+    func layer(_ row: Row) -> JSON {
+      let field = row.receptiveField
+      return .object([
+        "name": .string(row.name),
+        "kind": .string(row.kind.name),
+        "inputs": .array(row.inputs.map { .string($0) }),
+        "output": shape(row.output.shape),
+        "type": .string(row.output.type.rawValue),
+        "parameters": .int(Int64(row.weights)),
+        "biases": .int(Int64(row.biases)),
+        "buffers": .int(Int64(row.buffers)),
+        "macs": .int(Int64(row.multiplyAdds)),
+        "bytes": .int(Int64(row.output.byteCount)),
+        "receptive_field": field.map { ints($0.size) },
+        "jump": field.map { ints($0.jump) },
+        "start": field.map { .array($0.start.map { .double($0) }) },
+        "size_rule": row.sizeRule.map { .string($0) },
+      ])
+    }
     return .object([
       "name": .string(name),
       "inputs": .array(
         inputs.map { .object(["name": .string($0.name), "shape": shape($0.spec.shape)]) }),
-      "layers": .array(
-        rows.map { row in
-          .object([
-            "name": .string(row.name),
-            "kind": .string(row.kind.name),
-            "inputs": .array(row.inputs.map { .string($0) }),
-            "output": shape(row.output.shape),
-            "type": .string(row.output.type.rawValue),
-            "parameters": .int(Int64(row.weights)),
-            "buffers": .int(Int64(row.buffers)),
-            "macs": .int(Int64(row.multiplyAdds)),
-            "receptive_field": row.receptiveField.map { .array($0.map { .int(Int64($0)) }) },
-          ])
-        }),
+      "layers": .array(rows.map(layer)),
       "parameters": .int(Int64(weightCount)),
       "buffers": .int(Int64(bufferCount)),
       "macs": .int(Int64(multiplyAdds)),
     ])
-  }
-}
-
-/// How far an output position sees, and how far apart two neighbours look, per spatial axis. Saturates.
-private struct ReceptiveField {
-  var size = [1, 1]
-  var jump = [1, 1]
-
-  func applying(_ window: Window) -> ReceptiveField {
-    guard window.kernel.count == 2 else { return self }
-    var result = self
-    for axis in 0..<2 {
-      let reach = (window.kernel[axis] - 1).saturatingProduct(window.dilation[axis])
-      result.size[axis] = size[axis].saturatingSum(reach.saturatingProduct(jump[axis]))
-      result.jump[axis] = jump[axis].saturatingProduct(window.stride[axis])
-    }
-    return result
-  }
-
-  func union(_ other: ReceptiveField) -> ReceptiveField {
-    var result = self
-    for axis in 0..<2 {
-      result.size[axis] = max(size[axis], other.size[axis])
-      result.jump[axis] = max(jump[axis], other.jump[axis])
-    }
-    return result
-  }
-}
-
-extension Int {
-  /// The product, or the largest number where it overflows; for non-negative factors.
-  public func saturatingProduct(_ other: Int) -> Int {
-    let (product, overflow) = multipliedReportingOverflow(by: other)
-    return overflow ? .max : product
-  }
-
-  /// The sum, or the largest number where it overflows; for non-negative terms.
-  public func saturatingSum(_ other: Int) -> Int {
-    let (sum, overflow) = addingReportingOverflow(other)
-    return overflow ? .max : sum
   }
 }

@@ -27,6 +27,7 @@ typedef enum lk_unary {
   LK_SWISH,            ///< x / (1 + e^(−a·x))
   LK_THRESHOLDED_RELU, ///< x > a ? x : 0
   LK_SHRINK,           ///< x < −b ? x + a : x > b ? x − a : 0
+  LK_SCALE,            ///< a·x
   LK_EXP,
   LK_LOG,
   LK_SQRT,

@@ -37,8 +37,7 @@ package struct Conv: Layer {
   }
 
   package var window: Window? {
-    let window = convolution.window
-    return Window(kernel: window.kernel, stride: window.strides, dilation: window.dilations)
+    convolution.window.described()
   }
 
   package func forward(_ call: ForwardCall) throws { try convolution.forward(call) }

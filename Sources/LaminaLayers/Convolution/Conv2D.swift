@@ -56,8 +56,7 @@ package struct Conv2D: Layer {
   }
 
   package var window: Window? {
-    let window = convolution.window
-    return Window(kernel: window.kernel, stride: window.strides, dilation: window.dilations)
+    convolution.window.described()
   }
 
   package func forward(_ call: ForwardCall) throws {

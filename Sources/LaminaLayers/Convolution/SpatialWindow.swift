@@ -62,6 +62,20 @@ struct SpatialWindow: Sendable, Hashable {
     }
   }
 
+  /// The window as the core knows it.
+  func described(roundsUp: Bool = false) -> Window {
+    let described: Window.Padding? =
+      switch padding {
+      case .explicit(let pads):
+        .explicit(before: Array(pads.prefix(rank)), after: Array(pads.suffix(rank)))
+      case .automatic(.sameUpper): .same(lower: false)
+      case .automatic(.sameLower): .same(lower: true)
+      case .automatic(.valid): nil
+      }
+    return Window(
+      kernel: kernel, stride: strides, dilation: dilations, padding: described, roundsUp: roundsUp)
+  }
+
   /// Zeros before each axis and the extents of the output.
   ///
   /// - Throws: `shape` when the window is larger than the padded input.

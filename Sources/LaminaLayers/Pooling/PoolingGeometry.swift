@@ -25,9 +25,7 @@ struct PoolingGeometry: Sendable {
     if ceilMode { attributes.bool("ceil_mode", true) }
   }
 
-  var window: Window {
-    Window(kernel: spatial.kernel, stride: spatial.strides, dilation: spatial.dilations)
-  }
+  var window: Window { spatial.described(roundsUp: ceilMode) }
 
   /// The window along depth, height and width; axes that the input lacks are trivial.
   ///

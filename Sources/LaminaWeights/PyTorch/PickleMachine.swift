@@ -8,8 +8,10 @@ enum PickleValue: Sendable {
   case int(Int64)
   case double(Double)
   case text(Int)
-  /// Bytes, and integers beyond 64 bits: nothing reads them, so nothing keeps them.
+  /// Integers beyond 64 bits: nothing reads them, so nothing keeps them.
   case opaque
+  /// Bytes of the file.
+  case bytes(Int)
   case list(Int)
   case tuple(Int)
   /// Keys and values in turn.
@@ -17,6 +19,8 @@ enum PickleValue: Sendable {
   case global(PickleGlobal)
   case storage(Int)
   case tensor(Int)
+  case dtype(Int)
+  case array(Int)
 
   var typeName: String {
     switch self {
@@ -25,13 +29,16 @@ enum PickleValue: Sendable {
     case .int: "an integer"
     case .double: "a float"
     case .text: "a string"
-    case .opaque: "bytes"
+    case .opaque: "a long integer"
+    case .bytes: "bytes"
     case .list: "a list"
     case .tuple: "a tuple"
     case .dictionary: "a dictionary"
     case .global: "a class"
     case .storage: "a storage"
     case .tensor: "a tensor"
+    case .dtype: "an element type"
+    case .array: "an array"
     }
   }
 }
@@ -44,6 +51,9 @@ enum PickleGlobal: Sendable, Hashable {
   case rebuildParameter
   case size
   case device
+  case reconstructArray
+  case array
+  case dtype
   case storage(ElementType)
   /// A storage or number type that Lamina does not compute with; refused where a tensor uses it.
   case unsupportedStorage
@@ -63,6 +73,10 @@ enum PickleGlobal: Sendable, Hashable {
     case ("torch._utils", "_rebuild_parameter"): self = .rebuildParameter
     case ("torch", "Size"): self = .size
     case ("torch", "device"): self = .device
+    case ("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"):
+      self = .reconstructArray
+    case ("numpy", "ndarray"): self = .array
+    case ("numpy", "dtype"): self = .dtype
     default:
       let isTorch = module == "torch" || module == "torch.storage" || module == "torch.cuda"
       if isTorch, let type = PickleGlobal.storages[name] {
@@ -101,6 +115,12 @@ struct PickleTensor: Sendable {
   var strides: [Int]
 }
 
+/// An array of NumPy: its elements as they are stored, and where they lie in the file.
+struct PickleArray: Sendable {
+  var layout: NumPyLayout
+  var range: Range<Int>
+}
+
 /// What a pickle built.
 struct PickleResult: Sendable {
   var root: PickleValue
@@ -109,6 +129,12 @@ struct PickleResult: Sendable {
   var sequences: [[PickleValue]]
   var storages: [PickleStorage]
   var tensors: [PickleTensor]
+  /// Where bytes lie.
+  var ranges: [Range<Int>] = []
+  /// Element types of NumPy.
+  var types: [NumPyType] = []
+  /// Arrays; nil until their state is set.
+  var arrays: [PickleArray?] = []
 
   func text(_ value: PickleValue) -> String? {
     if case .text(let index) = value { texts[index] } else { nil }
@@ -247,11 +273,12 @@ struct PickleMachine {
     return try reader.string(count)
   }
 
-  private mutating func skip(count: UInt64) throws {
+  private mutating func pushBytes(count: UInt64) throws {
     guard let count = Int(exactly: count), count <= reader.remaining else {
       throw failure("expected \(count) bytes, found \(reader.remaining)")
     }
-    _ = try reader.range(count)
+    result.ranges.append(try reader.range(count))
+    try push(.bytes(result.ranges.count - 1))
   }
 
   private mutating func line() throws -> String {
@@ -303,14 +330,11 @@ struct PickleMachine {
       try push(makeText(text(count: UInt64(try reader.integer(UInt32.self, "length")))))
     case "BINUNICODE8": try push(makeText(text(count: try reader.integer(UInt64.self, "length"))))
     case "SHORT_BINBYTES":
-      try skip(count: UInt64(try reader.byte("length")))
-      try push(.opaque)
+      try pushBytes(count: UInt64(try reader.byte("length")))
     case "BINBYTES":
-      try skip(count: UInt64(try reader.integer(UInt32.self, "length")))
-      try push(.opaque)
+      try pushBytes(count: UInt64(try reader.integer(UInt32.self, "length")))
     case "BINBYTES8":
-      try skip(count: try reader.integer(UInt64.self, "length"))
-      try push(.opaque)
+      try pushBytes(count: try reader.integer(UInt64.self, "length"))
 
     case "EMPTY_LIST", "EMPTY_SET": try push(.list(makeSequence([])))
     case "EMPTY_TUPLE": try push(.tuple(makeSequence([])))
@@ -360,6 +384,11 @@ struct PickleMachine {
       // The attribute `_metadata` of a state dict holds versions of modules, which nothing here
       // reads.
       let state = try pop()
+      switch try top() {
+      case .dtype(let index): return try setTypeState(index, state)
+      case .array(let index): return try setArrayState(index, state)
+      default: break
+      }
       guard case .dictionary = try top() else {
         throw failure(
           "BUILD sets the state of \(try top().typeName), expected a dictionary", .unsupported)
@@ -454,6 +483,21 @@ struct PickleMachine {
       }
       try push(arguments[0])
     case .device: try push(.none)
+    case .reconstructArray:
+      guard arguments.count == 3, case .global(.array) = arguments[0] else {
+        throw failure("_reconstruct expects numpy.ndarray, a shape and a type")
+      }
+      result.arrays.append(nil)
+      try push(.array(result.arrays.count - 1))
+    case .dtype:
+      guard let first = arguments.first, let name = result.text(first), arguments.count <= 3 else {
+        throw failure("numpy.dtype expects a name")
+      }
+      result.types.append(
+        try withErrorPath("\(reader.path) @ \(opcodeOffset)") { try NumPyType(name) })
+      try push(.dtype(result.types.count - 1))
+    case .array:
+      throw failure("numpy.ndarray is called, expected it as an argument only", .unsupported)
     case .storage, .unsupportedStorage:
       throw failure("a storage class is called, expected it in a persistent id only", .unsupported)
     }
@@ -559,6 +603,42 @@ struct PickleMachine {
     result.tensors.append(
       PickleTensor(storage: storage, offset: Int(offset64), shape: shape, strides: strides))
     try push(.tensor(result.tensors.count - 1))
+  }
+
+  // MARK: - Arrays of NumPy
+
+  /// `(version, byte order, …)`; what follows concerns structured types, which are refused by name.
+  private mutating func setTypeState(_ index: Int, _ state: PickleValue) throws {
+    guard case .tuple(let parts) = state, result.sequences[parts].count >= 2,
+      let order = result.text(result.sequences[parts][1]), ["<", ">", "|", "="].contains(order)
+    else { throw failure("expected the state of an element type: a tuple with a byte order") }
+    result.types[index].isBigEndian = order == ">" && result.types[index].type.byteCount > 1
+  }
+
+  /// `(version, shape, element type, whether in Fortran's order, bytes)`.
+  private mutating func setArrayState(_ index: Int, _ state: PickleValue) throws {
+    guard case .tuple(let tuple) = state, result.sequences[tuple].count == 5,
+      case .dtype(let type) = result.sequences[tuple][2],
+      case .bool(let isFortran) = result.sequences[tuple][3]
+    else {
+      throw failure("expected the state of an array: version, shape, type, order and bytes")
+    }
+    let parts = result.sequences[tuple]
+    guard case .bytes(let bytes) = parts[4] else {
+      throw failure("expected an array's elements as bytes, found \(parts[4].typeName)")
+    }
+    guard result.arrays[index] == nil else { throw failure("an array gets its state twice") }
+    let extents = try numbers(parts[1], "an array's shape")
+    let shape: Shape
+    do { shape = try Shape(extents) } catch let error as LaminaError {
+      throw error.at("\(reader.path) @ \(opcodeOffset)")
+    }
+    let layout = NumPyLayout(type: result.types[type], shape: shape, isFortran: isFortran)
+    guard result.ranges[bytes].count == layout.byteCount else {
+      throw failure(
+        "expected \(layout.byteCount) bytes for \(layout.spec), found \(result.ranges[bytes].count)")
+    }
+    result.arrays[index] = PickleArray(layout: layout, range: result.ranges[bytes])
   }
 
   // MARK: - Names

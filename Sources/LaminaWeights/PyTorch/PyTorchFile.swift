@@ -171,11 +171,14 @@ public final class PyTorchFile: TensorSource {
     0x80, 0x02, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E,
   ]
 
+  static func isLegacy(_ source: ByteSource) throws -> Bool {
+    try source.bytes(0..<min(source.byteCount, legacyMagic.count)) == legacyMagic
+  }
+
   /// Magic, protocol version, system information, the object, the storages' keys, then for each key
   /// its number of elements and its bytes.
   private static func readLegacy(_ source: ByteSource, limits: Limits) throws -> Content {
-    let head = try source.bytes(0..<min(source.byteCount, legacyMagic.count))
-    guard head == legacyMagic else {
+    guard try isLegacy(source) else {
       throw LaminaError(
         .unsupported, "expected a file of torch.save, found another pickle", path: source.name)
     }

@@ -55,9 +55,11 @@ enum Deflate {
   }
 
   /// CRC-32 of ISO 3309, as in zip and PNG.
-  static func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
+  ///
+  /// - Parameter start: the checksum of the bytes before these.
+  static func checksum(_ bytes: UnsafeRawBufferPointer, after start: UInt32 = 0) -> UInt32 {
     UInt32(
       truncatingIfNeeded: crc32_z(
-        0, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count))
+        UInt(start), bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count))
   }
 }

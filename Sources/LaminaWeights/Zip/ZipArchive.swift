@@ -20,7 +20,7 @@ struct ZipArchive: Sendable {
   /// In the order of the central directory.
   let entries: [Entry]
   private let indices: [String: Int]
-  private let source: ByteSource
+  let source: ByteSource
 
   /// An inflated entry may be 100 times its stored size, above a floor of 16 MiB.
   static let maximumRatio = 100
