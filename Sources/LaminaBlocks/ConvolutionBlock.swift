@@ -12,6 +12,8 @@ public enum BlockActivation: Sendable, Hashable {
 public enum BlockPadding: Sendable, Hashable {
   /// As many rows and columns of zeros on every side.
   case zeros(Int)
+  /// As many rows of zeros above and below, and columns left and right.
+  case sides(top: Int, left: Int, bottom: Int, right: Int)
   /// TensorFlow's `same`: the output is ⌈input / stride⌉, the odd row and column go below and
   /// right.
   case same
@@ -19,6 +21,7 @@ public enum BlockPadding: Sendable, Hashable {
   var attribute: AttributeValue {
     switch self {
     case .zeros(let count): .ints([count, count, count, count])
+    case .sides(let top, let left, let bottom, let right): .ints([top, left, bottom, right])
     case .same: "same_upper"
     }
   }
@@ -84,11 +87,12 @@ extension GraphBuilder {
   public mutating func convolutionBlock(
     convolution: String, norm: String, activationName: String = "", _ x: ValueID, channels: Int,
     kernel: Int, stride: Int = 1, padding: BlockPadding = .zeros(0), groups: Int = 1,
-    style: BatchNormStyle = BatchNormStyle(), activation: BlockActivation = .none
+    bias: Bool = false, style: BatchNormStyle = BatchNormStyle(),
+    activation: BlockActivation = .none
   ) throws -> ValueID {
     let y = try self.convolution(
       convolution, x, channels: channels, kernel: kernel, stride: stride, padding: padding,
-      groups: groups)
+      groups: groups, bias: bias)
     return try self.activation(activation, activationName, batchNorm(norm, y, style: style))
   }
 }

@@ -74,7 +74,8 @@ public struct InceptionModule: Sendable, Hashable {
       for layer in branch.reversed() {
         switch layer {
         case .convolution(let name, _, _, _, _):
-          own.insert(contentsOf: [("\(name).conv", distance + 2), ("\(name).bn", distance + 1)], at: 0)
+          let layers = [("\(name).conv", distance + 2), ("\(name).bn", distance + 1)]
+          own.insert(contentsOf: layers, at: 0)
           distance += 3
         case .fork(let row, let column, _):
           own.insert(
@@ -132,9 +133,10 @@ extension GraphBuilder {
       for layer in branch.dropLast() {
         y = try inceptionLayer(layer, "pool\(number)", y, style: style)[0]
       }
-      ends += try branch.last.map {
-        try inceptionLayer($0, "pool\(number)", y, style: style)
-      } ?? [y]
+      ends +=
+        try branch.last.map {
+          try inceptionLayer($0, "pool\(number)", y, style: style)
+        } ?? [y]
     }
     return try addNode("lamina.concat", "concat", ends, attributes: ["axis": 1])[0]
   }

@@ -20,52 +20,105 @@ public enum BottleneckStride: Sendable, Hashable {
   case spatial
 }
 
+/// How the blocks of a residual network are set up, beyond width and stride.
+public struct ResidualStyle: Sendable, Hashable {
+  /// Squeeze-and-excitation in a block.
+  public enum Excitation: Sendable, Hashable {
+    /// None.
+    case none
+    /// Behind the last normalisation, before the sum.
+    case beforeSum
+    /// The same, with an activation between the last normalisation and it.
+    case behindActivation
+  }
+
+  /// Whether convolutions have bias.
+  public var bias = false
+  /// The normalisations.
+  public var norm = BatchNormStyle()
+  /// Borders of the 3×3 convolutions.
+  public var padding = BlockPadding.zeros(1)
+  /// Groups of a bottleneck's 3×3 convolution.
+  public var groups = 1
+  /// Extent of the kernel of a projection; the wider ones are padded to keep the size.
+  public var projectionKernel = 1
+  /// Squeeze-and-excitation, with a reduction of 16 and the name `se`.
+  public var excitation = Excitation.none
+
+  /// torchvision's style: no bias, no squeeze-and-excitation.
+  public init() {}
+}
+
 extension GraphBuilder {
   /// relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)) with two 3×3 convolutions; names as
   /// torchvision's `BasicBlock` in the scope `name`.
   public mutating func basicBlock(
-    _ name: String, _ x: ValueID, channels: Int, stride: Int = 1, shortcut: ResidualShortcut
+    _ name: String, _ x: ValueID, channels: Int, stride: Int = 1,
+    style: ResidualStyle = ResidualStyle(), shortcut: ResidualShortcut
   ) throws -> ValueID {
     try scope(name) { builder in
       var y = try builder.convolutionBlock(
         convolution: "conv1", norm: "bn1", activationName: "relu1", x, channels: channels,
-        kernel: 3, stride: stride, padding: .zeros(1), activation: .relu)
+        kernel: 3, stride: stride, padding: style.padding, bias: style.bias, style: style.norm,
+        activation: .relu)
       y = try builder.convolutionBlock(
-        convolution: "conv2", norm: "bn2", y, channels: channels, kernel: 3, padding: .zeros(1))
-      let identity = try builder.shortcut(shortcut, x, channels: channels, stride: stride)
-      return try builder.activation(.relu, "relu2", builder.add("lamina.add", "add", y, identity))
+        convolution: "conv2", norm: "bn2", y, channels: channels, kernel: 3,
+        padding: style.padding, bias: style.bias, style: style.norm)
+      return try builder.sum(
+        y, x, "relu2", channels: channels, stride: stride, style: style, shortcut: shortcut)
     }
   }
 
   /// relu(bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))) + shortcut(x)): 1×1 to `width`
-  /// channels, 3×3, 1×1 to 4·`width`; names as torchvision's `Bottleneck` in the scope `name`.
+  /// channels, 3×3 to `spatialWidth`, 1×1 to `channels`, by default `width` and 4·`width`; names as
+  /// torchvision's `Bottleneck` in the scope `name`.
   public mutating func bottleneckBlock(
-    _ name: String, _ x: ValueID, width: Int, stride: Int = 1,
-    strideAt: BottleneckStride = .spatial, shortcut: ResidualShortcut
+    _ name: String, _ x: ValueID, width: Int, spatialWidth: Int? = nil, channels: Int? = nil,
+    stride: Int = 1, strideAt: BottleneckStride = .spatial, style: ResidualStyle = ResidualStyle(),
+    shortcut: ResidualShortcut
   ) throws -> ValueID {
     try scope(name) { builder in
+      let channels = channels ?? 4 * width
       var y = try builder.convolutionBlock(
         convolution: "conv1", norm: "bn1", activationName: "relu1", x, channels: width, kernel: 1,
-        stride: strideAt == .reduction ? stride : 1, activation: .relu)
+        stride: strideAt == .reduction ? stride : 1, bias: style.bias, style: style.norm,
+        activation: .relu)
       y = try builder.convolutionBlock(
-        convolution: "conv2", norm: "bn2", activationName: "relu2", y, channels: width, kernel: 3,
-        stride: strideAt == .spatial ? stride : 1, padding: .zeros(1), activation: .relu)
+        convolution: "conv2", norm: "bn2", activationName: "relu2", y,
+        channels: spatialWidth ?? width, kernel: 3, stride: strideAt == .spatial ? stride : 1,
+        padding: style.padding, groups: style.groups, bias: style.bias, style: style.norm,
+        activation: .relu)
       y = try builder.convolutionBlock(
-        convolution: "conv3", norm: "bn3", y, channels: 4 * width, kernel: 1)
-      let identity = try builder.shortcut(shortcut, x, channels: 4 * width, stride: stride)
-      return try builder.activation(.relu, "relu3", builder.add("lamina.add", "add", y, identity))
+        convolution: "conv3", norm: "bn3", y, channels: channels, kernel: 1, bias: style.bias,
+        style: style.norm)
+      return try builder.sum(
+        y, x, "relu3", channels: channels, stride: stride, style: style, shortcut: shortcut)
     }
   }
 
+  /// relu(squeezeExcite(y) + shortcut(x)).
+  private mutating func sum(
+    _ y: ValueID, _ x: ValueID, _ activationName: String, channels: Int, stride: Int,
+    style: ResidualStyle, shortcut: ResidualShortcut
+  ) throws -> ValueID {
+    var y = y
+    if style.excitation == .behindActivation { y = try activation(.relu, "se_relu", y) }
+    if style.excitation != .none { y = try squeezeExcite("se", y, channels: channels) }
+    let identity = try self.shortcut(
+      shortcut, x, channels: channels, stride: stride, style: style)
+    return try activation(.relu, activationName, add("lamina.add", "add", y, identity))
+  }
+
   private mutating func shortcut(
-    _ shortcut: ResidualShortcut, _ x: ValueID, channels: Int, stride: Int
+    _ shortcut: ResidualShortcut, _ x: ValueID, channels: Int, stride: Int, style: ResidualStyle
   ) throws -> ValueID {
     switch shortcut {
     case .identity: return x
     case .projection:
       return try convolutionBlock(
-        convolution: "downsample.0", norm: "downsample.1", x, channels: channels, kernel: 1,
-        stride: stride)
+        convolution: "downsample.0", norm: "downsample.1", x, channels: channels,
+        kernel: style.projectionKernel, stride: stride, padding: .zeros(style.projectionKernel / 2),
+        bias: style.bias, style: style.norm)
     case .padding(let newChannels):
       let end = Int(Int32.max)
       let sampled = try add(

@@ -28,8 +28,19 @@ private struct LiteVariant {
     return Double(rounded) < 0.9 * scaled ? rounded + 8 : rounded
   }
 
-  /// Scaled repeats, rounded up.
-  func repeats(_ base: Int) -> Int { Int((Double(base) * depth).rounded(.up)) }
+  /// Repeats of a stage: scaled and rounded up, but for the first and last.
+  func repeats(_ stage: Int) -> Int {
+    let base = Stage.all[stage].repeats
+    let isScaled = stage > 0 && stage < Stage.all.count - 1
+    return isScaled ? Int((Double(base) * depth).rounded(.up)) : base
+  }
+
+  var timmRules: [KeyMap.Rule] {
+    [.prefix("bn1.", "bn0."), .prefix("bn2.", "bn1."), .prefix("classifier.", "fc.")]
+      + KeyMap.Rule.timmInvertedResiduals(
+        Stage.all.enumerated().map { ($1.expansion != 1, repeats($0)) }, names: .efficientNet,
+        prefix: "blocks.", first: 0)
+  }
 }
 
 /// A stage of table 1.
@@ -64,7 +75,8 @@ extension ModelCatalog {
       classes: 1000,
       keyMaps: [
         KeyMap(
-          origin: "RangiLyu/EfficientNet-Lite", ["_blocks.{}._*": "blocks.{}.*", "_*": "*"])
+          origin: "RangiLyu/EfficientNet-Lite", ["_blocks.{}._*": "blocks.{}.*", "_*": "*"]),
+        KeyMap(origin: "timm", rules: variant.timmRules),
       ], labels: imageNetLabels
     ) { builder, input, classes in
       let style = BatchNormStyle(epsilon: 1e-3, momentum: 0.01)
@@ -74,9 +86,8 @@ extension ModelCatalog {
       var inputChannels = 32
       var block = 0
       for (index, stage) in Stage.all.enumerated() {
-        let isScaled = index > 0 && index < Stage.all.count - 1
         let channels = variant.channels(stage.channels)
-        for position in 0..<(isScaled ? variant.repeats(stage.repeats) : stage.repeats) {
+        for position in 0..<variant.repeats(index) {
           x = try builder.invertedResidual(
             "blocks.\(block)", x, inputChannels: inputChannels, channels: channels,
             expansion: stage.expansion, kernel: stage.kernel,

@@ -1,7 +1,8 @@
 // Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke, Rabinovich 2014, Going Deeper with
 // Convolutions, arXiv:1409.4842, table 1: with 5×5 convolutions, local response normalisation and
 // biases as in the paper and in Caffe, or with 3×3 convolutions in their place and batch
-// normalisation as in torchvision.
+// normalisation as in torchvision, also with squeeze-and-excitation behind each module (Hu, Shen, Sun
+// 2017, Squeeze-and-Excitation Networks, arXiv:1709.01507, figure 2).
 
 import LaminaBlocks
 import LaminaCore
@@ -28,6 +29,9 @@ private struct Row {
     self.five = five
     self.pool = pool
   }
+
+  /// Channels of the result.
+  var channels: Int { one + three + five + pool }
 
   /// The module, `large` the window of its third branch.
   func module(_ large: KernelSize) -> InceptionModule {
@@ -59,7 +63,7 @@ private struct Row {
 
 /// The forms in which the network is around.
 private enum Form {
-  case paper, torchvision
+  case paper, torchvision, squeezeExcite
 
   var style: InceptionStyle {
     self == .paper ? InceptionStyle(norm: nil) : InceptionStyle(averagesPadding: true)
@@ -104,6 +108,14 @@ extension ModelCatalog {
     ) { builder, input, classes in
       try googLeNet(.paper, &builder, input, classes: classes)
     },
+    CatalogEntry(
+      name: "se_inception", title: "SE-Inception",
+      paper: "Hu et al. 2017, Squeeze-and-Excitation Networks, arXiv:1709.01507", side: 224,
+      preprocessing: .tf(size: 224, resize: 256, .bilinear), classes: 1000, keyMaps: [],
+      labels: imageNetLabels
+    ) { builder, input, classes in
+      try googLeNet(.squeezeExcite, &builder, input, classes: classes)
+    },
   ]
 
   private static let caffeRules: KeyValuePairs = [
@@ -143,6 +155,9 @@ extension ModelCatalog {
       }
       for row in stage {
         x = try builder.inception(row.name, x, row.module(form.largeKernel), style: style)
+        if form == .squeezeExcite {
+          x = try builder.squeezeExcite("\(row.name).se", x, channels: row.channels, reduction: 16)
+        }
       }
     }
     return try builder.poolingClassifier("fc", x, classes: classes, dropout: form.dropout)

@@ -124,8 +124,10 @@ public struct CatalogEntry: Sendable {
 public enum ModelCatalog {
   /// All entries, by family.
   public static let entries: [CatalogEntry] =
-    resNets + cifarResNets + efficientNetLites + smallNets
-    + googLeNets + inceptionV3s + inceptionV4s + inceptionResNets
+    alexNets + vggs + squeezeNets + mobileNets
+    + resNets + resNetsV1 + resNetsV2 + textbookResNets + cifarResNets + seResNets + legacySENets
+    + efficientNetLites + leNets + smallNets
+    + googLeNets + inceptionV3s + inceptionV4s + inceptionResNets + xceptions
 
   /// The entry of a name.
   ///

@@ -17,7 +17,8 @@ public enum ModelFile {
 
   // MARK: - Loading
 
-  /// Loads a Lamina model file or an ONNX model; the content decides, not the name.
+  /// Loads a Lamina model file, an ONNX model or a whole model of Keras; the content decides, not
+  /// the name.
   ///
   /// - Throws: `format` when the bytes are neither or broken, `unsupported` for files that hold
   ///   weights only, saying how to use them, `graph`, `weights`, `notFound` for unknown layers or
@@ -50,7 +51,10 @@ public enum ModelFile {
     switch try WeightFormat(source) {
     case .safeTensors:
       return try load(try SafeTensors(source, limits: limits), name: source.name, registry, limits)
-    case .zip, .pickle, .tar, .hdf5, .numPy:
+    case .zip where try KerasFile.isArchive(source, limits: limits), .hdf5:
+      return try KerasImporter.load(
+        KerasFile(source, limits: limits), name: source.name, registry: registry, limits: limits)
+    case .zip, .pickle, .tar, .numPy:
       throw LaminaError(.unsupported, weightsOnly, path: source.name)
     case .unknown where try ONNXImporter.isModel(source):
       return try ONNXImporter.load(
@@ -58,12 +62,11 @@ public enum ModelFile {
       ).model
     case .unknown:
       throw LaminaError(
-        .unsupported, "expected a Lamina model file or an ONNX model, found another format",
-        path: source.name)
+        .unsupported, "expected a model of Lamina, ONNX or Keras, found another format", path: source.name)
     }
   }
 
-  private static let weightsOnly =
+  static let weightsOnly =
     "holds weights without a graph: create a model by its name and load these weights into it"
 
   private static func load(

@@ -5,18 +5,38 @@ import Testing
 @Suite struct CatalogTests {
   /// Counts of torchvision, of the CIFAR paper's table 6 (0.27, 0.46, 0.66 and 0.85 million), of the
   /// EfficientNet-Lite table (4.7, 5.4, 6.1, 8.2 and 13.0 million), and sums by hand.
-  static let weightCounts: [(name: String, count: Int)] = [
-    ("resnet18", 11_689_512), ("resnet34", 21_797_672), ("resnet50", 25_557_032),
-    ("resnet101", 44_549_160), ("resnet152", 60_192_808),
-    ("cifar_resnet20", 269_722), ("cifar_resnet32", 464_154), ("cifar_resnet44", 658_586),
-    ("cifar_resnet56", 853_018),
-    ("efficientnet_lite0", 4_652_008), ("efficientnet_lite1", 5_416_680),
-    ("efficientnet_lite2", 6_092_072), ("efficientnet_lite3", 8_197_096),
-    ("efficientnet_lite4", 13_006_568),
-    ("lenet5", 61_706), ("mnist_cnn", 376_870),
-  ] + InceptionTests.weightCounts
+  static let weightCounts: [(name: String, count: Int)] =
+    [
+      ("alexnet", 61_100_840), ("alexnet_paper", 60_965_224), ("alexnet_bvlc", 60_965_224),
+      ("vgg11", 132_863_336), ("vgg13", 133_047_848), ("vgg16", 138_357_544),
+      ("vgg19", 143_667_240), ("vgg11_bn", 132_868_840), ("vgg13_bn", 133_053_736),
+      ("vgg16_bn", 138_365_992), ("vgg19_bn", 143_678_248),
+      ("squeezenet1_0", 1_248_424), ("squeezenet1_1", 1_235_496),
+      ("mobilenet_v1", 4_231_976), ("mobilenet_v2", 3_504_872),
+      ("resnet18", 11_689_512), ("resnet34", 21_797_672), ("resnet50", 25_557_032),
+      ("resnet101", 44_549_160), ("resnet152", 60_192_808),
+      ("resnet50_v1", 25_583_592), ("resnet101_v1", 44_601_832), ("resnet152_v1", 60_268_520),
+      ("resnet50_caffe", 25_557_096), ("resnet101_caffe", 44_549_160),
+      ("resnet152_caffe", 60_192_808), ("resnet34_textbook", 21_289_802),
+      ("resnet18_v2", 11_687_720), ("resnet34_v2", 21_795_880), ("resnet50_v2", 25_568_360),
+      ("resnet101_v2", 44_577_896), ("resnet152_v2", 60_236_904),
+      ("seresnet50", 28_088_024), ("seresnet101", 49_326_872), ("seresnet152", 66_821_848),
+      ("legacy_seresnet18", 11_778_592), ("legacy_seresnet34", 21_958_868),
+      ("legacy_seresnet50", 28_088_024), ("legacy_seresnet101", 49_326_872),
+      ("legacy_seresnet152", 66_821_848), ("legacy_senet154", 115_088_984),
+      ("cifar_resnet20", 269_722), ("cifar_resnet32", 464_154), ("cifar_resnet44", 658_586),
+      ("cifar_resnet56", 853_018),
+      ("efficientnet_lite0", 4_652_008), ("efficientnet_lite1", 5_416_680),
+      ("efficientnet_lite2", 6_092_072), ("efficientnet_lite3", 8_197_096),
+      ("efficientnet_lite4", 13_006_568),
+      ("lenet5_1998", 60_850), ("lenet5", 61_706), ("lenet_64", 33_058), ("mnist_cnn", 376_870),
+      ("mnist_net", 1_378_698), ("simple_convnet", 433_890), ("deep_convnet", 123_552),
+      ("fashion_mnist_cnn", 1_413_834),
+    ]
 
-  @Test(arguments: weightCounts) func weightsAreCounted(name: String, count: Int) throws {
+  static let allWeightCounts = weightCounts + InceptionTests.weightCounts
+
+  @Test(arguments: allWeightCounts) func weightsAreCounted(name: String, count: Int) throws {
     let entry = try ModelCatalog.entry(named: name)
     let graph = try entry.makeGraph(registry: .standard)
     let slots = try graph.parameterSlots(parameters: [:])
@@ -26,13 +46,15 @@ import Testing
   }
 
   @Test func everyEntryIsCounted() {
-    #expect(ModelCatalog.entries.map(\.name) == Self.weightCounts.map(\.name))
+    let names = ModelCatalog.entries.map(\.name)
+    #expect(Set(names).count == names.count)
+    #expect(Set(names).isSuperset(of: Self.allWeightCounts.map(\.name)))
   }
 
   @Test(arguments: ModelCatalog.entries.map(\.name))
   func graphsHaveTheirShapesAndSurviveJSON(name: String) throws {
     let entry = try ModelCatalog.entry(named: name)
-    #expect(entry.labels.count == entry.defaultClassCount)
+    #expect(entry.labels.isEmpty || entry.labels.count == entry.defaultClassCount)
     #expect(entry.preprocessing.outputSize == entry.inputSize)
     #expect(entry.preprocessing.channelCount == entry.inputChannels)
     let graph = try entry.makeGraph(registry: .standard, classes: 7)
@@ -54,6 +76,16 @@ import Testing
       return try graph.inferSpecs(inputs: inputs, parameters: [:])[graph.requireValue(named: value)]
         .shape
     }
+    #expect(try shape("alexnet_paper", "conv1") == [1, 96, 55, 55])
+    #expect(try shape("alexnet_bvlc", "pool1") == [1, 96, 27, 27])
+    #expect(try shape("alexnet_bvlc", "pool5") == [1, 256, 6, 6])
+    #expect(try shape("alexnet", "features.0") == [1, 64, 55, 55])
+    #expect(try shape("vgg16", "features.28") == [1, 512, 14, 14])
+    #expect(try shape("vgg19_bn", "features.52") == [1, 512, 7, 7])
+    #expect(try shape("squeezenet1_0", "features.3.concat") == [1, 128, 54, 54])
+    #expect(try shape("squeezenet1_1", "features.12.concat") == [1, 512, 13, 13])
+    #expect(try shape("mobilenet_v1", "conv_pw_13_relu") == [1, 1024, 7, 7])
+    #expect(try shape("mobilenet_v2", "features.14.conv.1.0") == [1, 576, 7, 7])
     #expect(try shape("resnet50", "relu") == [1, 64, 112, 112])
     #expect(try shape("resnet50", "maxpool") == [1, 64, 56, 56])
     #expect(try shape("resnet50", "layer1.2.relu3") == [1, 256, 56, 56])

@@ -5,12 +5,30 @@ import Testing
 @Suite struct InceptionTests {
   /// Counts of torchvision and timm, of Keras where its layers differ, and of the paper's table 1.
   static let weightCounts: [(name: String, count: Int)] = [
-    ("googlenet", 6_624_904), ("googlenet_paper", 6_998_552),
+    ("googlenet", 6_624_904), ("googlenet_paper", 6_998_552), ("se_inception", 7_105_007),
+    ("inception_v3", 23_834_568), ("inception_v3_keras", 23_817_352),
+    ("inception_v4", 42_679_816),
+    ("inception_resnet_v2", 55_843_464), ("inception_resnet_v2_keras", 55_813_192),
+    ("xception", 22_855_952), ("xception_keras", 22_855_952),
   ]
+
+  /// Counts of Keras, with means and variances.
+  static let kerasCounts: [(name: String, count: Int)] = [
+    ("inception_v3_keras", 23_851_784), ("inception_resnet_v2_keras", 55_873_736),
+    ("xception_keras", 22_910_480),
+  ]
+
+  @Test(arguments: kerasCounts)
+  func kerasCountsStatisticsToo(name: String, count: Int) throws {
+    let graph = try ModelCatalog.entry(named: name).makeGraph(registry: .standard)
+    let total = try graph.parameterSlots(parameters: [:])
+      .reduce(0) { $0 + $1.spec.spec.shape.count }
+    #expect(total == count)
+  }
 
   /// Counts with the auxiliary classifiers.
   static let auxiliaryCounts: [(name: String, count: Int)] = [
-    ("googlenet", 13_004_888), ("googlenet_paper", 13_378_280),
+    ("googlenet", 13_004_888), ("googlenet_paper", 13_378_280), ("inception_v3", 27_161_264),
   ]
 
   private func slots(_ graph: Graph) throws -> [String] {
@@ -99,6 +117,31 @@ import Testing
         ])
   }
 
+  /// Layers of Keras' models in its order, which `layers` of the model object lists.
+  @Test func kerasOrdersLayersByDistance() {
+    #expect(
+      InceptionModule.v3E.kerasOrder == [
+        "branch3x3dbl_1.conv", "branch3x3dbl_1.bn", "branch3x3_1.conv", "branch3x3dbl_2.conv",
+        "branch3x3_1.bn", "branch3x3dbl_2.bn", "branch3x3_2a.conv", "branch3x3_2b.conv",
+        "branch3x3dbl_3a.conv", "branch3x3dbl_3b.conv", "branch1x1.conv", "branch3x3_2a.bn",
+        "branch3x3_2b.bn", "branch3x3dbl_3a.bn", "branch3x3dbl_3b.bn", "branch_pool.conv",
+        "branch1x1.bn", "branch_pool.bn",
+      ])
+  }
+
+  @Test(
+    arguments: ["inception_v3_keras", "inception_resnet_v2_keras", "xception_keras"])
+  func kerasModulesAreTheModels(name: String) throws {
+    let entry = try ModelCatalog.entry(named: name)
+    let own = Set(
+      try slots(try entry.makeGraph(registry: .standard)).map {
+        String($0.prefix(upTo: $0.lastIndex(of: ".") ?? $0.endIndex))
+      })
+    let named = entry.keyMaps[0].modules
+    #expect(Set(named) == own)
+    #expect(named.count == own.count)
+  }
+
   static let shapes: [(entry: String, value: String, shape: Shape)] = [
     ("googlenet", "conv1.relu", [1, 64, 112, 112]), ("googlenet", "maxpool1", [1, 64, 56, 56]),
     ("googlenet", "maxpool2", [1, 192, 28, 28]),
@@ -109,6 +152,33 @@ import Testing
     ("googlenet_paper", "norm2", [1, 192, 56, 56]),
     ("googlenet_paper", "inception4e.concat", [1, 832, 14, 14]),
     ("googlenet_paper", "inception5b.concat", [1, 1024, 7, 7]),
+    ("se_inception", "inception4e.se.fc1", [1, 52, 1, 1]),
+    ("se_inception", "inception5b.se.scale", [1, 1024, 7, 7]),
+    ("inception_v3", "Conv2d_1a_3x3.relu", [1, 32, 149, 149]),
+    ("inception_v3", "Conv2d_2b_3x3.relu", [1, 64, 147, 147]),
+    ("inception_v3", "Conv2d_4a_3x3.relu", [1, 192, 71, 71]),
+    ("inception_v3", "maxpool2", [1, 192, 35, 35]),
+    ("inception_v3", "Mixed_5b.concat", [1, 256, 35, 35]),
+    ("inception_v3", "Mixed_5d.concat", [1, 288, 35, 35]),
+    ("inception_v3", "Mixed_6e.concat", [1, 768, 17, 17]),
+    ("inception_v3", "Mixed_7a.concat", [1, 1280, 8, 8]),
+    ("inception_v3", "Mixed_7c.concat", [1, 2048, 8, 8]),
+    ("inception_v4", "features.2.relu", [1, 64, 147, 147]),
+    ("inception_v4", "features.3.concat", [1, 160, 73, 73]),
+    ("inception_v4", "features.4.concat", [1, 192, 71, 71]),
+    ("inception_v4", "features.9.concat", [1, 384, 35, 35]),
+    ("inception_v4", "features.17.concat", [1, 1024, 17, 17]),
+    ("inception_v4", "features.21.concat", [1, 1536, 8, 8]),
+    ("inception_resnet_v2", "mixed_5b.concat", [1, 320, 35, 35]),
+    ("inception_resnet_v2", "repeat.9.act", [1, 320, 35, 35]),
+    ("inception_resnet_v2", "repeat_1.19.act", [1, 1088, 17, 17]),
+    ("inception_resnet_v2", "block8.add", [1, 2080, 8, 8]),
+    ("inception_resnet_v2", "conv2d_7b.relu", [1, 1536, 8, 8]),
+    ("xception", "act2", [1, 64, 147, 147]), ("xception", "block1.add", [1, 128, 74, 74]),
+    ("xception", "block3.add", [1, 728, 19, 19]), ("xception", "block11.add", [1, 728, 19, 19]),
+    ("xception", "block12.add", [1, 1024, 10, 10]), ("xception", "act4", [1, 2048, 10, 10]),
+    ("xception_keras", "block3.add", [1, 728, 19, 19]),
+    ("xception_keras", "act4", [1, 2048, 10, 10]),
   ]
 
   @Test(arguments: shapes) func stagesHaveThePapersSizes(

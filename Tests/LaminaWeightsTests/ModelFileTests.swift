@@ -222,7 +222,7 @@ struct BadModel: Sendable, CustomTestStringConvertible {
     ) { validLegacy },
     BadModel(
       "something else",
-      "unsupported: file: expected a Lamina model file or an ONNX model, found another format"
+      "unsupported: file: expected a model of Lamina, ONNX or Keras, found another format"
     ) { Array("no model at all".utf8) },
   ]
 

@@ -4,6 +4,12 @@ extension ModelCatalog {
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
   ]
 
+  /// The classes of Fashion-MNIST (Xiao, Rasul, Vollgraf 2017).
+  static let fashionMNISTLabels = [
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+    "Ankle boot",
+  ]
+
   /// The classes of MNIST.
   static let digitLabels = (0..<10).map(String.init)
 }

@@ -92,7 +92,7 @@ struct HDF5Dataset: Sendable {
   private static func layout(
     _ cursor: inout HDF5Cursor, rank: Int, byteCount: Int, isFiltered: Bool, path: String
   ) throws -> Layout {
-    let version = try cursor.expect(version: 1...4, of: "a layout")
+    let version = try cursor.expect(version: 1...5, of: "a layout")
     func unsupported(_ what: String) -> LaminaError {
       LaminaError(.unsupported, "\(what) are not supported", path: path)
     }
@@ -203,6 +203,16 @@ struct HDF5Dataset: Sendable {
           path: path)
       }
       try withErrorPath(path) { try format.limits.checkMemory(chunkBytes, for: "a chunk") }
+    }
+  }
+
+  /// Where the data start: files are written from one dataset to the next.
+  var position: Int {
+    switch layout {
+    case .compact(let range): range.lowerBound
+    case .contiguous(let address): address ?? .max
+    case .chunked(.tree(let address), _), .chunked(.implicit(let address), _): address ?? .max
+    case .chunked(.single(let address, _, _), _): address ?? .max
     }
   }
 

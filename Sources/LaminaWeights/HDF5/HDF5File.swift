@@ -44,7 +44,7 @@ struct HDF5File: Sendable {
     if version < 2 {
       try cursor.skip(4, "versions")
       try readSizes()
-      try cursor.skip(version == 0 ? 11 : 15, "sizes of tree nodes")
+      try cursor.skip(version == 0 ? 9 : 13, "sizes of tree nodes")
       base = try cursor.address("base address")
       try cursor.skip(format.offsetSize, "address of free space")
       end = try cursor.address("end of file")
@@ -65,8 +65,8 @@ struct HDF5File: Sendable {
     guard base == 0 || base == start else {
       throw cursor.failure("expected the base address \(start), found \(base)")
     }
-    guard end <= source.byteCount - start else {
-      throw cursor.failure("expected \(end) bytes of file, found \(source.byteCount - start)")
+    guard end <= source.byteCount else {
+      throw cursor.failure("expected \(end) bytes of file, found \(source.byteCount)")
     }
     format.base = start
     self.format = format

@@ -248,6 +248,8 @@ struct HDF5Attribute {
   /// The elements as text.
   func strings(_ reader: HDF5Reader) throws -> [String] {
     let path = "\(value.format.source.name): attribute '\(name.escapedForDisplay())'"
+    // Empty lists are written as lists of numbers.
+    if dimensions.contains(0) { return [] }
     guard let size = type.byteCount(value.format), type == .variableString || isFixedText else {
       throw LaminaError(.format, "expected strings, found \(type.name)", path: path)
     }

@@ -43,6 +43,8 @@ func kerasSnakeCase(_ name: String) -> String {
 struct KerasConfig {
   var name: String
   var isSequential: Bool
+  /// Whether Keras 3 wrote it, which names modules.
+  var isKeras3: Bool
   var layers: [KerasLayer]
   var inputs: [KerasLayer.Origin] = []
   var outputs: [KerasLayer.Origin] = []
@@ -80,6 +82,7 @@ struct KerasConfig {
         .limit, "expected at most \(limits.nodes) layers, found \(list.count)", path: path)
     }
     layers = []
+    isKeras3 = list.contains { $0["module"] != nil }
     for (index, layer) in list.enumerated() {
       layers.append(
         try KerasConfig.layer(layer, path: "\(path).layers[\(index)]", limits: limits, depth))

@@ -37,7 +37,7 @@ public struct KerasFile: TensorSource {
       let file = try HDF5File(weights, limits: limits)
       let reader = HDF5Reader(file.format)
       try collector.collectGroups(
-        file.root(reader), reader,
+        file.root(reader), at: file.rootAddress, reader,
         config: try KerasConfig(config, path: "\(source.name): config.json", limits: limits))
     } else {
       let file = try HDF5File(source, limits: limits)
@@ -55,14 +55,14 @@ public struct KerasFile: TensorSource {
         try collector.collectLayers(layers, of: group, reader, config: parsed)
       } else {
         provenance = "\(source.name) (Keras weights)"
-        try collector.collectGroups(root, reader, config: nil)
+        try collector.collectGroups(root, at: file.rootAddress, reader, config: nil)
       }
     }
     guard !collector.keys.isEmpty else {
       throw LaminaError(
         .format, "expected layers of Keras with weights, found none", path: source.name)
     }
-    keys = collector.keys
+    keys = collector.orderedKeys
     entries = collector.entries
   }
 
@@ -138,6 +138,17 @@ public struct KerasFile: TensorSource {
     var entries: [String: Entry] = [:]
     private var modules: Set<String> = []
     private var byteCount = 0
+    private var hasConfig = false
+    /// For files that do not tell the order of their layers: where each layer's data start, and its
+    /// keys.
+    private var starts: [(position: Int, keys: Range<Int>)] = []
+
+    /// The keys in the order of the layers, by the places of their data where nothing else tells.
+    var orderedKeys: [String] {
+      guard !starts.isEmpty else { return keys }
+      return starts.sorted { ($0.position, $0.keys.lowerBound) < ($1.position, $1.keys.lowerBound) }
+        .flatMap { keys[$0.keys] }
+    }
 
     init(name: String, limits: Limits) {
       self.name = name
@@ -191,11 +202,15 @@ public struct KerasFile: TensorSource {
       _ layers: [String], of group: HDF5Object, _ reader: HDF5Reader, config: KerasConfig?
     ) throws {
       var classes: [String: String] = [:]
+      var models: Set<String> = []
       var pending = config.map { [$0] } ?? []
       while let model = pending.popLast() {
         for layer in model.layers {
           classes[layer.name] = layer.snakeName
-          if let inner = layer.model { pending.append(inner) }
+          if let inner = layer.model {
+            pending.append(inner)
+            models.insert(layer.name)
+          }
         }
       }
       let members = Dictionary(try group.members(reader)) { first, _ in first }
@@ -208,13 +223,14 @@ public struct KerasFile: TensorSource {
         guard let weights = try object.strings("weight_names", reader) else {
           throw LaminaError(.format, "expected an attribute 'weight_names', found none", path: shown)
         }
-        try collectLayer(layer, weights, object, reader, classes: classes)
+        try collectLayer(
+          layer, weights, object, reader, classes: classes, isModel: models.contains(layer))
       }
     }
 
     private mutating func collectLayer(
       _ layer: String, _ weights: [String], _ object: HDF5Object, _ reader: HDF5Reader,
-      classes: [String: String]
+      classes: [String: String], isModel: Bool
     ) throws {
       let paths = weights.map { $0.split(separator: "/").map(String.init) }
       let scopes = Set(paths.map { $0.dropLast().last ?? "" })
@@ -243,7 +259,7 @@ public struct KerasFile: TensorSource {
           throw LaminaError(.format, "expected a dataset, found none", path: shown)
         }
         let scope = path.dropLast().last ?? ""
-        let inner = scopes.count > 1 ? scope : layer
+        let inner = isModel || scopes.count > 1 ? scope : layer
         if modules[scope] == nil { modules[scope] = try unique(inner, in: layer) }
         let variable = Self.variable(last, of: layer)
         let siblings = paths.filter { $0.dropLast().last ?? "" == scope }.compactMap(\.last)
@@ -279,11 +295,12 @@ public struct KerasFile: TensorSource {
     /// Files of Keras 3: datasets `0`, `1`, … in a group `vars` of each layer, groups numbered by
     /// class in the order of the layers.
     mutating func collectGroups(
-      _ root: HDF5Object, _ reader: HDF5Reader, config: KerasConfig?
+      _ root: HDF5Object, at rootAddress: Int, _ reader: HDF5Reader, config: KerasConfig?
     ) throws {
       var stack: [(group: HDF5Object, path: [String], config: KerasConfig?, layer: KerasLayer?)] =
         [(root, [], config, nil)]
-      var seen: Set<Int> = []
+      var seen: Set<Int> = [rootAddress]
+      hasConfig = config != nil
       while let (group, path, config, layer) = stack.popLast() {
         let members = try group.members(reader)
         if let vars = members.first(where: { $0.name == "vars" }) {
@@ -366,11 +383,15 @@ public struct KerasFile: TensorSource {
       let containers: Set<String> = ["layers"]
       let parent = path.dropLast().last { !containers.contains($0) } ?? ""
       let module = try unique(layer?.name ?? stored ?? group, in: parent)
+      let count = keys.count
       let known = names.contains("pointwise_kernel") ? "separable_conv2d" : className
       for (index, object) in objects.enumerated() {
         try add(
           module, names[index], of: known, object, reader,
           path: "\(path.joined(separator: "/"))/vars/\(index)")
+      }
+      if !hasConfig, let first = entries[keys[count]] {
+        starts.append((first.dataset.position, count..<keys.count))
       }
     }
   }
