@@ -12,7 +12,8 @@ extension ModelCatalog {
   static let seResNets = ResNetDepth.allCases.filter(\.usesBottlenecks).map { depth in
     CatalogEntry(
       name: "seresnet\(depth.rawValue)", title: "SE-ResNet-\(depth.rawValue)", paper: paper,
-      side: 224, preprocessing: .torch(size: 224, resize: depth == .resNet50 ? 235 : 256, .bicubic), classes: 1000,
+      side: 224, preprocessing: .torch(size: 224, resize: depth == .resNet50 ? 235 : 256, .bicubic),
+      classes: 1000,
       keyMaps: [KeyMap(origin: "timm")], labels: imageNetLabels
     ) { builder, input, classes in
       var x = try builder.residualStem(input)

@@ -27,7 +27,8 @@ public enum ModelFile {
     path: String, registry: LayerRegistry, limits: Limits = Limits()
   ) throws -> Model {
     try load(
-      ByteSource(path: path, limits: limits), folder: path.folder, registry: registry, limits: limits)
+      ByteSource(path: path, limits: limits), folder: path.folder, registry: registry,
+      limits: limits)
   }
 
   /// Loads the bytes of a model file.
@@ -62,7 +63,8 @@ public enum ModelFile {
       ).model
     case .unknown:
       throw LaminaError(
-        .unsupported, "expected a model of Lamina, ONNX or Keras, found another format", path: source.name)
+        .unsupported, "expected a model of Lamina, ONNX or Keras, found another format",
+        path: source.name)
     }
   }
 

@@ -123,7 +123,8 @@ public func openTensorSource(_ source: ByteSource, limits: Limits = Limits()) th
     return try CaffeModel(source, limits: limits)
   case .unknown:
     throw LaminaError(
-      .format, "expected weights of safetensors, PyTorch, Keras, NumPy or Caffe, found another format",
+      .format,
+      "expected weights of safetensors, PyTorch, Keras, NumPy or Caffe, found another format",
       path: source.name)
   }
 }

@@ -271,7 +271,8 @@ import Testing
     #expect(try model.weightCount() == 1)
     let summary = try ModelSummary(model)
     #expect(summary.rows.map(\.weights) == [1, 0])
-    #expect(summary.text.contains(
+    #expect(
+      summary.text.contains(
         "\n1 parameters (1 without biases), 0 buffer elements, 0 multiply-adds\n"))
   }
 

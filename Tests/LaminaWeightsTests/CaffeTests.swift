@@ -128,32 +128,72 @@ let validCaffe = Caffe.net(
 
   static let malformed = [
     Malformed("no layers", none, Caffe.net(Caffe.layer("a", "ReLU"))),
-    Malformed("a name beyond the end", "format: file: expected safetensors or a PyTorch file, found neither", [0x0A, 0x20, 0x61, 0x61]),
-    Malformed("a layer beyond the end", "format: file @ 5: expected 16 bytes of field 100, found 1", Wire.text(1, "net") + [0xA2, 0x06, 0x10, 0x0A]),
-    Malformed("a length of 2^63", "format: file @ 5: expected 9223372036854775808 bytes of field 100, found 0", Wire.text(1, "net") + [0xA2, 0x06] + Wire.varint(1 << 63)),
-    Malformed("a group", "format: file @ 8: expected wire type 0, 1, 2 or 5 in field 1, found 3", Wire.text(1, "net") + [0xA2, 0x06, 0] + [0x0B]),
-    Malformed("field 0", "format: file @ 8: expected a field number in 1...536870911, found 0", Wire.text(1, "net") + [0xA2, 0x06, 0, 0x02, 0]),
-    Malformed("a varint of 11 bytes", "format: file @ 9: a varint is longer than 64 bits", Wire.text(1, "net") + [0xA2, 0x06, 0, 0x20] + [UInt8](repeating: 0xFF, count: 11)),
+    Malformed(
+      "a name beyond the end",
+      "format: file: expected weights of safetensors, PyTorch, Keras, NumPy or Caffe, found another format",
+      [0x0A, 0x20, 0x61, 0x61]),
+    Malformed(
+      "a layer beyond the end", "format: file @ 5: expected 16 bytes of field 100, found 1",
+      Wire.text(1, "net") + [0xA2, 0x06, 0x10, 0x0A]),
+    Malformed(
+      "a length of 2^63",
+      "format: file @ 5: expected 9223372036854775808 bytes of field 100, found 0",
+      Wire.text(1, "net") + [0xA2, 0x06] + Wire.varint(1 << 63)),
+    Malformed(
+      "a group", "format: file @ 8: expected wire type 0, 1, 2 or 5 in field 1, found 3",
+      Wire.text(1, "net") + [0xA2, 0x06, 0] + [0x0B]),
+    Malformed(
+      "field 0", "format: file @ 8: expected a field number in 1...536870911, found 0",
+      Wire.text(1, "net") + [0xA2, 0x06, 0, 0x02, 0]),
+    Malformed(
+      "a varint of 11 bytes", "format: file @ 9: a varint is longer than 64 bits",
+      Wire.text(1, "net") + [0xA2, 0x06, 0, 0x20] + [UInt8](repeating: 0xFF, count: 11)),
     Malformed("too few numbers", "format: file @ ", one(Caffe.blob([3], [1, 2]))),
     Malformed("too many numbers", "format: file @ ", one(Caffe.blob([1], [1, 2]))),
     Malformed("3 bytes of floats", "format: file @ ", one(Wire.bytes(5, [0, 0, 0]))),
     Malformed("4 bytes of doubles", "format: file @ ", one(Wire.bytes(8, [0, 0, 0, 0]))),
-    Malformed("floats and doubles", "format: file @ ", one(Wire.bytes(5, [0, 0, 0, 0]) + Wire.bytes(8, [UInt8](repeating: 0, count: 8)))),
+    Malformed(
+      "floats and doubles", "format: file @ ",
+      one(Wire.bytes(5, [0, 0, 0, 0]) + Wire.bytes(8, [UInt8](repeating: 0, count: 8)))),
     Malformed("a negative extent", "shape: file @ ", one(Caffe.legacyBlob([-1, 1, 1, 1], [1]))),
     Malformed("extents beyond 2^40", "shape: file @ ", one(Caffe.blob([1 << 30, 1 << 30], [1]))),
-    Malformed("1e6 × 1e6 × 1e6", "shape: file @ ", one(Caffe.blob([1_000_000, 1_000_000, 1_000_000], [1]))),
+    Malformed(
+      "1e6 × 1e6 × 1e6", "shape: file @ ", one(Caffe.blob([1_000_000, 1_000_000, 1_000_000], [1]))),
     Malformed("2^31 columns", "shape: file @ ", one(Caffe.blob([1 << 31], [1]))),
     Malformed("nine axes", "shape: file @ ", one(Caffe.blob([1, 1, 1, 1, 1, 1, 1, 1, 1], [1]))),
     Malformed("33 axes", "limit: file @ ", one(Caffe.blob([Int](repeating: 1, count: 33), [1]))),
-    Malformed("numbers one by one", "format: file @ ", one(Wire.bytes(7, Wire.bytes(1, [1])) + [0x2D, 0, 0, 0, 0])),
-    Malformed("BatchNorm without its factor", "format: file: a: expected mean, variance and one factor, found 2 blobs", Caffe.net(Caffe.layer("a", "BatchNorm", scalar, scalar))),
-    Malformed("BatchNorm of two factors", "format: file: a: expected mean, variance and one factor, found 3 blobs", Caffe.net(Caffe.layer("a", "BatchNorm", scalar, scalar, Caffe.blob([2], [1, 1])))),
-    Malformed("weights of 3 axes", "format: file: a: expected weights of 2 axes, found [2, 1, 1]", one(Caffe.blob([2, 1, 1], [1, 2]), "InnerProduct")),
-    Malformed("two layers of one name", "format: file: two tensors are named 'a.weight'", Caffe.net(Caffe.layer("a", "Scale", scalar), Caffe.layer("a", "Scale", scalar))),
-    Malformed("65 blobs", "limit: file @ ", Wire.text(1, "net") + Wire.bytes(100, Wire.text(1, "a") + (0..<65).flatMap { _ in Wire.bytes(7, scalar) })),
-    Malformed("a name that is no text", "format: file @ ", Wire.text(1, "net") + Wire.bytes(100, Wire.bytes(1, [0xFF]))),
-    Malformed("a layer within a V1 layer", "unsupported: file @ 7: layers of Caffe before 2014 are not supported: upgrade the file with upgrade_net_proto_binary", Wire.text(1, "net") + Wire.bytes(2, Wire.bytes(1, []))),
-    Malformed("a double beyond float32", "weights: file: a.weight: expected numbers within float32, found 1e+300", one(Caffe.doubleBlob([1], [1e300]))),
+    Malformed(
+      "numbers one by one", "format: file @ ",
+      one(Wire.bytes(7, Wire.bytes(1, [1])) + [0x2D, 0, 0, 0, 0])),
+    Malformed(
+      "BatchNorm without its factor",
+      "format: file: a: expected mean, variance and one factor, found 2 blobs",
+      Caffe.net(Caffe.layer("a", "BatchNorm", scalar, scalar))),
+    Malformed(
+      "BatchNorm of two factors",
+      "format: file: a: expected mean, variance and one factor, found 3 blobs",
+      Caffe.net(Caffe.layer("a", "BatchNorm", scalar, scalar, Caffe.blob([2], [1, 1])))),
+    Malformed(
+      "weights of 3 axes", "format: file: a: expected weights of 2 axes, found [2, 1, 1]",
+      one(Caffe.blob([2, 1, 1], [1, 2]), "InnerProduct")),
+    Malformed(
+      "two layers of one name", "format: file: two tensors are named 'a.weight'",
+      Caffe.net(Caffe.layer("a", "Scale", scalar), Caffe.layer("a", "Scale", scalar))),
+    Malformed(
+      "65 blobs", "limit: file @ ",
+      Wire.text(1, "net")
+        + Wire.bytes(100, Wire.text(1, "a") + (0..<65).flatMap { _ in Wire.bytes(7, scalar) })),
+    Malformed(
+      "a name that is no text", "format: file @ ",
+      Wire.text(1, "net") + Wire.bytes(100, Wire.bytes(1, [0xFF]))),
+    Malformed(
+      "a layer within a V1 layer",
+      "unsupported: file @ 7: layers of Caffe before 2014 are not supported: upgrade the file with upgrade_net_proto_binary",
+      Wire.text(1, "net") + Wire.bytes(2, Wire.bytes(1, []))),
+    Malformed(
+      "a double beyond float32",
+      "weights: file: a.weight: expected numbers within float32, found 1e+300",
+      one(Caffe.doubleBlob([1], [1e300]))),
   ]
 
   @Test(arguments: malformed) func malformedFilesAreRefused(file: Malformed) {

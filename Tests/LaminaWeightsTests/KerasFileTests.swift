@@ -42,7 +42,9 @@ struct KerasFileTests {
       if modules.last != module { modules.append(module) }
     }
     #expect(
-      modules == ["stem", "stem_bn", "depthwise_conv2d", "slope", "sep", "batch_normalization", "head"])
+      modules == [
+        "stem", "stem_bn", "depthwise_conv2d", "slope", "sep", "batch_normalization", "head",
+      ])
   }
 
   /// Both kinds of groups, attributes in a heap, all layouts, filters, types and byte orders, behind

@@ -39,17 +39,38 @@ import Testing
     ("lamina.adaptive_average_pool", ["output_size": .ints([2, 3])]),
     ("lamina.adaptive_average_pool", ["output_size": .ints([4, 5])]),
     ("lamina.adaptive_max_pool", ["output_size": .ints([3, 3])]),
-    ("lamina.average_pool", ["kernel_size": .ints([3, 3]), "strides": .ints([2, 2]), "padding": .ints([1, 1, 1, 1]), "count_include_pad": true]),
-    ("lamina.average_pool", ["kernel_size": .ints([3, 3]), "strides": .ints([2, 2]), "ceil_mode": true]),
+    (
+      "lamina.average_pool",
+      [
+        "kernel_size": .ints([3, 3]), "strides": .ints([2, 2]), "padding": .ints([1, 1, 1, 1]),
+        "count_include_pad": true,
+      ]
+    ),
+    (
+      "lamina.average_pool",
+      ["kernel_size": .ints([3, 3]), "strides": .ints([2, 2]), "ceil_mode": true]
+    ),
     ("lamina.batch_norm", [:]),
     ("lamina.batch_norm", ["scale": false, "epsilon": 1e-3]),
     ("lamina.celu", [:]),
     ("lamina.channel_shuffle", ["groups": 2]),
     ("lamina.clip", ["min": 0, "max": 6]),
     ("lamina.clip", ["min": 0.25]),
-    ("lamina.conv2d", ["out_channels": 6, "kernel_size": .ints([3, 3]), "padding": "same_upper", "groups": 2]),
-    ("lamina.conv2d", ["out_channels": 6, "kernel_size": .ints([3, 3]), "activation": "relu", "bias": false]),
-    ("lamina.conv2d", ["out_channels": 6, "kernel_size": .ints([1, 1]), "activation": "clip", "activation_min": 0, "activation_max": 0.5]),
+    (
+      "lamina.conv2d",
+      ["out_channels": 6, "kernel_size": .ints([3, 3]), "padding": "same_upper", "groups": 2]
+    ),
+    (
+      "lamina.conv2d",
+      ["out_channels": 6, "kernel_size": .ints([3, 3]), "activation": "relu", "bias": false]
+    ),
+    (
+      "lamina.conv2d",
+      [
+        "out_channels": 6, "kernel_size": .ints([1, 1]), "activation": "clip", "activation_min": 0,
+        "activation_max": 0.5,
+      ]
+    ),
     ("lamina.dense", ["out_features": 5]),
     ("lamina.dropout", ["rate": 0.5]),
     ("lamina.elu", ["alpha": 0.5]),
@@ -66,7 +87,10 @@ import Testing
     ("lamina.lrn", ["size": 3, "alpha": 0.5]),
     ("lamina.lrn", ["size": 3, "alpha": 0.5, "alpha_divided_by_size": false]),
     ("lamina.lrn", ["size": 3, "alpha": 0.5, "region": "within_channel"]),
-    ("lamina.max_pool", ["kernel_size": .ints([3, 3]), "strides": .ints([2, 2]), "ceil_mode": true]),
+    (
+      "lamina.max_pool",
+      ["kernel_size": .ints([3, 3]), "strides": .ints([2, 2]), "ceil_mode": true]
+    ),
     ("lamina.max_pool", ["kernel_size": .ints([2, 2]), "padding": "same_lower"]),
     ("lamina.min_pool", ["kernel_size": .ints([2, 2])]),
     ("lamina.mish", [:]),
@@ -127,7 +151,8 @@ import Testing
     #expect(try ONNXExporter.bytes(of: model) == bytes)
     let again = try ONNXImporter.load(bytes: bytes, registry: .standard).model
     #expect(again.graph.inputs.map(\.name) == ["x"])
-    #expect(again.graph.inputs[0].dimensions.map(\.description) == ["batch", "3", "height", "width"])
+    #expect(
+      again.graph.inputs[0].dimensions.map(\.description) == ["batch", "3", "height", "width"])
     #expect(again.graph.outputs.map(\.name) == ["y"])
     for name in ["layer0", "layer1", "layer2"] { #expect(again.graph.value(named: name) != nil) }
     #expect(again.metadata.provenance["onnx.metadata.lamina.labels"] == #"["cat","dog"]"#)

@@ -347,7 +347,8 @@ private let valid = entry("U8", "[4]", "[0,4]")
       try readAll([0x89, 0x48, 0x44, 0x46, 0x0D])
     }
     expectError(
-      .format, "expected weights of safetensors, PyTorch, Keras, NumPy or Caffe, found another format",
+      .format,
+      "expected weights of safetensors, PyTorch, Keras, NumPy or Caffe, found another format",
       path: "file"
     ) { try readAll(Array("hello, world".utf8)) }
   }

@@ -53,28 +53,89 @@ final class TemporaryFolder {
   }
 
   static let malformed: [(name: String, index: String, expected: String)] = [
-    ("no map", "{}", "format: …/model.safetensors.index.json: expected member 'weight_map', found none"),
-    ("an empty map", #"{"weight_map": {}}"#, "format: …/model.safetensors.index.json: expected tensors, found an empty weight_map"),
+    (
+      "no map", "{}",
+      "format: …/model.safetensors.index.json: expected member 'weight_map', found none"
+    ),
+    (
+      "an empty map", #"{"weight_map": {}}"#,
+      "format: …/model.safetensors.index.json: expected tensors, found an empty weight_map"
+    ),
     ("another member", #"{"weight_map": {}, "x": 1}"#, "format: …/model.safetensors.index.json: "),
-    ("a map of numbers", #"{"weight_map": {"weight": 1}}"#, "format: …/model.safetensors.index.json: weight: expected the name of a file, found "),
+    (
+      "a map of numbers", #"{"weight_map": {"weight": 1}}"#,
+      "format: …/model.safetensors.index.json: weight: expected the name of a file, found "
+    ),
     ("a map that is a list", #"{"weight_map": []}"#, "format: …/model.safetensors.index.json"),
-    ("a file that is not there", #"{"weight_map": {"weight": "c.safetensors"}}"#, "notFound: …/model.safetensors.index.json: weight: tensors 'c.safetensors' does not exist"),
-    ("a file above", #"{"weight_map": {"weight": "../a.safetensors"}}"#, "format: …/model.safetensors.index.json: weight: expected tensors in a file beneath the model's folder, found '../a.safetensors'"),
-    ("a way back", #"{"weight_map": {"weight": "sub/../a.safetensors"}}"#, "format: …/model.safetensors.index.json: weight: expected tensors in a file beneath the model's folder, found 'sub/../a.safetensors'"),
-    ("an absolute path", #"{"weight_map": {"weight": "/etc/passwd"}}"#, "format: …/model.safetensors.index.json: weight: expected tensors in a file beneath the model's folder, found '/etc/passwd'"),
-    ("an empty path", #"{"weight_map": {"weight": ""}}"#, "format: …/model.safetensors.index.json: weight: expected tensors in a file beneath the model's folder, found ''"),
-    ("a NUL", #"{"weight_map": {"weight": "a\u0000b"}}"#, "format: …/model.safetensors.index.json: weight: expected tensors in a file beneath"),
-    ("a backslash", #"{"weight_map": {"weight": "a\\b"}}"#, "format: …/model.safetensors.index.json: weight: expected tensors in a file beneath"),
-    ("a folder", #"{"weight_map": {"weight": "sub"}}"#, "format: …/model.safetensors.index.json: weight: expected tensors in a regular file, found 'sub'"),
-    ("a file as a folder", #"{"weight_map": {"weight": "a.safetensors/b"}}"#, "format: …/model.safetensors.index.json: weight: expected tensors in a regular file, found a link in 'a.safetensors/b'"),
-    ("the wrong file", #"{"weight_map": {"weight": "sub/b.safetensors"}}"#, "format: …/model.safetensors.index.json: expected tensor 'bias' in no file, as the index says, found it in 'sub/b.safetensors'"),
-    ("a tensor that the file has not", #"{"weight_map": {"weight": "a.safetensors", "more": "a.safetensors"}}"#, "notFound: a.safetensors (safetensors): no tensor named 'more'"),
-    ("a tensor twice", #"{"weight_map": {"weight": "a.safetensors", "weight": "a.safetensors"}}"#, "format: …/model.safetensors.index.json"),
-    ("two files with one tensor", #"{"weight_map": {"weight": "a.safetensors", "x": "twin.safetensors"}}"#, "format: …/model.safetensors.index.json: expected tensor 'weight' in 'a.safetensors', as the index says, found it in 'twin.safetensors'"),
-    ("a broken file", #"{"weight_map": {"weight": "broken.safetensors"}}"#, "format: broken.safetensors"),
-    ("the index itself", #"{"weight_map": {"weight": "model.safetensors.index.json"}}"#, "format: model.safetensors.index.json"),
-    ("half a text", #"{"weight_map": {"weight": "a.safe"#, "format: …/model.safetensors.index.json"),
-    ("brackets", #"{"weight_map": "# + String(repeating: "[", count: 1000), "limit: …/model.safetensors.index.json"),
+    (
+      "a file that is not there", #"{"weight_map": {"weight": "c.safetensors"}}"#,
+      "notFound: …/model.safetensors.index.json: weight: tensors 'c.safetensors' does not exist"
+    ),
+    (
+      "a file above", #"{"weight_map": {"weight": "../a.safetensors"}}"#,
+      "format: …/model.safetensors.index.json: weight: expected tensors in a file beneath the model's folder, found '../a.safetensors'"
+    ),
+    (
+      "a way back", #"{"weight_map": {"weight": "sub/../a.safetensors"}}"#,
+      "format: …/model.safetensors.index.json: weight: expected tensors in a file beneath the model's folder, found 'sub/../a.safetensors'"
+    ),
+    (
+      "an absolute path", #"{"weight_map": {"weight": "/etc/passwd"}}"#,
+      "format: …/model.safetensors.index.json: weight: expected tensors in a file beneath the model's folder, found '/etc/passwd'"
+    ),
+    (
+      "an empty path", #"{"weight_map": {"weight": ""}}"#,
+      "format: …/model.safetensors.index.json: weight: expected tensors in a file beneath the model's folder, found ''"
+    ),
+    (
+      "a NUL", #"{"weight_map": {"weight": "a\u0000b"}}"#,
+      "format: …/model.safetensors.index.json: weight: expected tensors in a file beneath"
+    ),
+    (
+      "a backslash", #"{"weight_map": {"weight": "a\\b"}}"#,
+      "format: …/model.safetensors.index.json: weight: expected tensors in a file beneath"
+    ),
+    (
+      "a folder", #"{"weight_map": {"weight": "sub"}}"#,
+      "format: …/model.safetensors.index.json: weight: expected tensors in a regular file, found 'sub'"
+    ),
+    (
+      "a file as a folder", #"{"weight_map": {"weight": "a.safetensors/b"}}"#,
+      "format: …/model.safetensors.index.json: weight: expected tensors in a regular file, found a link in 'a.safetensors/b'"
+    ),
+    (
+      "the wrong file", #"{"weight_map": {"weight": "sub/b.safetensors"}}"#,
+      "format: …/model.safetensors.index.json: expected tensor 'bias' in no file, as the index says, found it in 'sub/b.safetensors'"
+    ),
+    (
+      "a tensor that the file has not",
+      #"{"weight_map": {"weight": "a.safetensors", "more": "a.safetensors"}}"#,
+      "notFound: a.safetensors (safetensors): no tensor named 'more'"
+    ),
+    (
+      "a tensor twice", #"{"weight_map": {"weight": "a.safetensors", "weight": "a.safetensors"}}"#,
+      "format: …/model.safetensors.index.json"
+    ),
+    (
+      "two files with one tensor",
+      #"{"weight_map": {"weight": "a.safetensors", "x": "twin.safetensors"}}"#,
+      "format: …/model.safetensors.index.json: expected tensor 'weight' in 'a.safetensors', as the index says, found it in 'twin.safetensors'"
+    ),
+    (
+      "a broken file", #"{"weight_map": {"weight": "broken.safetensors"}}"#,
+      "format: broken.safetensors"
+    ),
+    (
+      "the index itself", #"{"weight_map": {"weight": "model.safetensors.index.json"}}"#,
+      "format: model.safetensors.index.json"
+    ),
+    (
+      "half a text", #"{"weight_map": {"weight": "a.safe"#, "format: …/model.safetensors.index.json"
+    ),
+    (
+      "brackets", #"{"weight_map": "# + String(repeating: "[", count: 1000),
+      "limit: …/model.safetensors.index.json"
+    ),
   ]
 
   @Test(arguments: malformed.indices) func malformedIndicesAreRefused(index: Int) {

@@ -23,7 +23,9 @@ private func reference() throws -> [String: Tensor] {
   return result
 }
 
-@Test(arguments: ["onnx", "safetensors"]) func exportedModelsGiveTheSameAnswers(format: String) throws {
+@Test(arguments: ["onnx", "safetensors"]) func exportedModelsGiveTheSameAnswers(format: String)
+  throws
+{
   let folder = try folder()
   let outcome = try Tool.run("export", "m.safetensors", "-o", "x.\(format)", in: folder.url)
   #expect(outcome.status == 0)
@@ -49,8 +51,13 @@ private func reference() throws -> [String: Tensor] {
   let folder = try folder()
   for (words, message) in [
     (["export", "m.safetensors"], "option '--output FILE' is missing"),
-    (["export", "m.safetensors", "-o", "m.safetensors"], "'m.safetensors' is both input and output"),
-    (["export", "m.safetensors", "-o", "m.h5"], "expected a file named *.onnx, *.safetensors or *.npz, found 'm.h5'"),
+    (
+      ["export", "m.safetensors", "-o", "m.safetensors"], "'m.safetensors' is both input and output"
+    ),
+    (
+      ["export", "m.safetensors", "-o", "m.h5"],
+      "expected a file named *.onnx, *.safetensors or *.npz, found 'm.h5'"
+    ),
   ] {
     let outcome = try Tool.run(words, in: folder.url)
     #expect(outcome.status == 2)

@@ -352,9 +352,9 @@ LAMINA_API lamina_status lamina_model_with_preprocessing(lamina_model model, con
 LAMINA_API lamina_status lamina_model_save(lamina_model model, const char *path,
                                            lamina_error *error);
 
-/// Writes the model for others, as the end of `path` says: `.onnx` graph and weights, `.safetensors`
-/// a Lamina model, `.npz` the weights alone. The path holds either its old content or all of the
-/// new. Owns and hands out nothing. [any]
+/// Writes the model for others, as the end of `path` says: `.onnx` graph and weights,
+/// `.safetensors` a Lamina model, `.npz` the weights alone. The path holds either its old content
+/// or all of the new. Owns and hands out nothing. [any]
 LAMINA_API lamina_status lamina_model_export(lamina_model model, const char *path,
                                              lamina_error *error);
 

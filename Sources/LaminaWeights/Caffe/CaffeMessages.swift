@@ -30,9 +30,11 @@ struct CaffeBlob: Sendable {
       isDouble
         ? Float(
           Double(
-            bitPattern: UInt64(littleEndian: $0.loadUnaligned(fromByteOffset: start, as: UInt64.self))))
+            bitPattern: UInt64(
+              littleEndian: $0.loadUnaligned(fromByteOffset: start, as: UInt64.self))))
         : Float(
-          bitPattern: UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: start, as: UInt32.self)))
+          bitPattern: UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: start, as: UInt32.self))
+        )
     }
   }
 }

@@ -112,7 +112,8 @@ public struct CaffeModel: TensorSource {
       let weight = try entry(0, try Shape(matrix), isTransposed: layer.isTransposed)
       return [("weight", weight)] + (try rest(layer, entry(_:_:factor:isTransposed:)))
     case "Convolution", "Deconvolution":
-      return [("weight", try entry(0, layer.blobs[0].shape))] + (try rest(layer, entry(_:_:factor:isTransposed:)))
+      return [("weight", try entry(0, layer.blobs[0].shape))]
+        + (try rest(layer, entry(_:_:factor:isTransposed:)))
     default:
       return [("weight", try entry(0))] + (try rest(layer, entry(_:_:factor:isTransposed:)))
     }

@@ -58,9 +58,10 @@ struct HDF5Dataset: Sendable {
     var spaceCursor = try required(HDF5Object.Kind.dataspace, "a dataspace")
     let dimensions = try HDF5Dataspace.read(&spaceCursor)
     spec = TensorSpec(try withErrorPath(path) { try Shape(dimensions) }, type)
-    filters = try object.message(HDF5Object.Kind.filters).map {
-      try HDF5Dataset.filters($0, path: path)
-    } ?? []
+    filters =
+      try object.message(HDF5Object.Kind.filters).map {
+        try HDF5Dataset.filters($0, path: path)
+      } ?? []
     var layoutCursor = try required(HDF5Object.Kind.layout, "a layout")
     layout = try HDF5Dataset.layout(
       &layoutCursor, rank: dimensions.count, byteCount: spec.byteCount,
@@ -312,7 +313,8 @@ struct HDF5Dataset: Sendable {
         let size = try key.word("size of a chunk")
         let mask = try key.word("filter mask")
         let origin = try (0..<rank).map { _ in try key.integer(8, "offset of a chunk") }
-        guard (0..<rank).allSatisfy({ origin[$0] < spec.shape[$0] && origin[$0] % extents[$0] == 0 })
+        guard
+          (0..<rank).allSatisfy({ origin[$0] < spec.shape[$0] && origin[$0] % extents[$0] == 0 })
         else {
           throw key.failure("expected a chunk within \(spec.shape), found one at \(origin)")
         }
@@ -354,7 +356,9 @@ struct HDF5Dataset: Sendable {
         let count = bytes.count / size
         var unshuffled = bytes
         for plane in 0..<size {
-          for element in 0..<count { unshuffled[element * size + plane] = bytes[plane * count + element] }
+          for element in 0..<count {
+            unshuffled[element * size + plane] = bytes[plane * count + element]
+          }
         }
         bytes = unshuffled
       case .fletcher32:

@@ -73,7 +73,8 @@ struct HDF5File: Sendable {
   }
 
   /// The object that a path of member names leads to; nil when there is none.
-  func object(_ path: [String], from start: HDF5Object, _ reader: HDF5Reader) throws -> HDF5Object? {
+  func object(_ path: [String], from start: HDF5Object, _ reader: HDF5Reader) throws -> HDF5Object?
+  {
     var object = start
     for name in path {
       guard object.isGroup,

@@ -248,7 +248,8 @@ enum HDF5Tree2 {
         let childCount = try node.integer(countWidth, "records in a child")
         if level > 1 { try node.skip(totalWidths[level - 1], "records below a child") }
         guard childCount <= nodeSize / recordSize else {
-          throw node.failure("expected at most \(nodeSize / recordSize) records, found \(childCount)")
+          throw node.failure(
+            "expected at most \(nodeSize / recordSize) records, found \(childCount)")
         }
         stack.append((child, childCount, level - 1))
       }

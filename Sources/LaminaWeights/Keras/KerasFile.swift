@@ -112,7 +112,8 @@ public struct KerasFile: TensorSource {
     guard let entry = entries[key] else { throw unknownKey(key) }
     guard target.count == entry.dataset.spec.byteCount else {
       throw LaminaError(
-        .argument, "expected a buffer of \(entry.dataset.spec.byteCount) bytes, found \(target.count)",
+        .argument,
+        "expected a buffer of \(entry.dataset.spec.byteCount) bytes, found \(target.count)",
         path: "\(name): \(key.escapedForDisplay())")
     }
     let permutation = entry.variable.permutation
@@ -221,7 +222,8 @@ public struct KerasFile: TensorSource {
         }
         let object = try HDF5Object(reader, at: address)
         guard let weights = try object.strings("weight_names", reader) else {
-          throw LaminaError(.format, "expected an attribute 'weight_names', found none", path: shown)
+          throw LaminaError(
+            .format, "expected an attribute 'weight_names', found none", path: shown)
         }
         try collectLayer(
           layer, weights, object, reader, classes: classes, isModel: models.contains(layer))
@@ -242,7 +244,9 @@ public struct KerasFile: TensorSource {
       for (weight, path) in zip(weights, paths) {
         let shown = "\(name): \(layer.escapedForDisplay())/\(weight.escapedForDisplay())"
         guard let last = path.last, path.count <= 64 else {
-          throw LaminaError(.format, "expected the name of a weight, found '\(weight.escapedForDisplay())'", path: shown)
+          throw LaminaError(
+            .format, "expected the name of a weight, found '\(weight.escapedForDisplay())'",
+            path: shown)
         }
         var address: Int?
         for depth in path.indices {
@@ -308,18 +312,20 @@ public struct KerasFile: TensorSource {
             HDF5Object(reader, at: vars.address), reader, path: path, layer: layer)
         }
         let layers = path.last == "layers" ? Self.layersByGroup(config) : [:]
-        var inner:
-          [(group: HDF5Object, path: [String], config: KerasConfig?, layer: KerasLayer?)] = []
+        var inner: [(group: HDF5Object, path: [String], config: KerasConfig?, layer: KerasLayer?)] =
+          []
         for (name, address) in members where name != "vars" {
           let isState =
             name == "seed_generator" || (path.isEmpty && (name == "optimizer" || name == "metrics"))
           if isState { continue }
           guard path.count < 64 else {
-            throw LaminaError(.limit, "expected at most 64 groups within each other", path: self.name)
+            throw LaminaError(
+              .limit, "expected at most 64 groups within each other", path: self.name)
           }
           guard seen.insert(address).inserted else {
             throw LaminaError(
-              .format, "the group '\((path + [name]).joined(separator: "/").escapedForDisplay())' is linked twice",
+              .format,
+              "the group '\((path + [name]).joined(separator: "/").escapedForDisplay())' is linked twice",
               path: self.name)
           }
           let object = try HDF5Object(reader, at: address)
@@ -333,7 +339,8 @@ public struct KerasFile: TensorSource {
         // In the order of the configuration, where there is one.
         if path.last == "layers", let config {
           let order = Dictionary(
-            zip(Self.groupNames(config), 0...)) { first, _ in first }
+            zip(Self.groupNames(config), 0...)
+          ) { first, _ in first }
           inner.sort { order[$0.path.last ?? ""] ?? .max < order[$1.path.last ?? ""] ?? .max }
         }
         stack += inner.reversed()
@@ -369,7 +376,8 @@ public struct KerasFile: TensorSource {
       let objects = try (0..<members.count).map { number in
         guard let address = members[String(number)] else {
           throw LaminaError(
-            .format, "expected variables 0 to \(members.count - 1), found no \(number)", path: shown)
+            .format, "expected variables 0 to \(members.count - 1), found no \(number)", path: shown
+          )
         }
         return try HDF5Object(reader, at: address)
       }

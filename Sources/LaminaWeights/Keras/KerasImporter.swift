@@ -17,15 +17,20 @@ enum KerasImporter {
       throw LaminaError(.unsupported, ModelFile.weightsOnly, path: name)
     }
     let config = try KerasConfig(json, path: "\(name): model config", limits: limits)
-    return try withErrorPath(name) {
-      try KerasImporter.refuse(config)
+    do {
+      try refuse(config)
       var converter = KerasConverter(config, file, registry: registry, limits: limits)
       return try converter.model()
+    } catch let error as LaminaError where !error.path.hasPrefix(name) {
+      let path = error.path.isEmpty ? name : "\(name): \(error.path)"
+      throw LaminaError(error.code, error.message, path: path)
     }
   }
 
   /// Classes that run code which a file brings along.
-  private static let codeClasses = ["Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"]
+  private static let codeClasses = [
+    "Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer",
+  ]
 
   /// Refuses layers that hold code, and lists those without a counterpart.
   private static func refuse(_ config: KerasConfig) throws {
@@ -149,7 +154,8 @@ struct KerasConverter {
         values[origin] = try addInput(layer)
       }
     }
-    let callCounts = Dictionary(model.layers.map { ($0.name, $0.calls.count) }) { first, _ in first }
+    let callCounts = Dictionary(model.layers.map { ($0.name, $0.calls.count) }) { first, _ in first
+    }
     guard callCounts.count == model.layers.count else {
       throw LaminaError(
         .format, "two layers have one name", path: model.name.escapedForDisplay())
@@ -307,11 +313,13 @@ struct KerasConverter {
 
   /// Takes the tensor `module.parameter` of the file as a parameter, changed by `change`.
   mutating func take(
-    _ module: String, _ parameter: String, owner: String, _ change: (Tensor) throws -> Tensor = { $0 }
+    _ module: String, _ parameter: String, owner: String,
+    _ change: (Tensor) throws -> Tensor = { $0 }
   ) throws -> Graph.ParameterBinding {
     let key = "\(module).\(parameter)"
     guard owners[module, default: owner] == owner else {
-      throw LaminaError(.unsupported, "two layers with weights are named '\(module.escapedForDisplay())'")
+      throw LaminaError(
+        .unsupported, "two layers with weights are named '\(module.escapedForDisplay())'")
     }
     owners[module] = owner
     guard keys.contains(key) else {
@@ -351,7 +359,8 @@ struct KerasConverter {
   }
 
   /// [batch, height · width · channels] in Keras' order from a map.
-  private mutating func flattened(_ map: Value, name: String, output: String? = nil) throws -> Value {
+  private mutating func flattened(_ map: Value, name: String, output: String? = nil) throws -> Value
+  {
     let last = try emit(
       "lamina.transpose", "\(name).channels_last", [map], ["permutation": [0, 2, 3, 1]])
     return try emit("lamina.flatten", name, [last], output: output)
@@ -379,7 +388,8 @@ struct KerasConverter {
       count = product
     }
     let total = input.shape.count(from: 1)
-    guard target.count(where: { $0 == -1 }) <= 1, total % count == 0, target.contains(-1) || count == total
+    guard target.count(where: { $0 == -1 }) <= 1, total % count == 0,
+      target.contains(-1) || count == total
     else { throw LaminaError(.shape, "expected a shape of \(total) elements, found \(target)") }
     let extents = target.map { $0 == -1 ? total / count : $0 }
     if input.isMap, !ordersAgree(Array(input.shape.dimensions[1...])) {

@@ -65,7 +65,8 @@ extension KerasConverter {
       try expectMap(input, options)
       let pads = try options.borders("padding")
       return try emit(
-        "lamina.pad", name, [input], ["pads": .ints([0, 0, pads[0], pads[1], 0, 0, pads[2], pads[3]])])
+        "lamina.pad", name, [input],
+        ["pads": .ints([0, 0, pads[0], pads[1], 0, 0, pads[2], pads[3]])])
     case "Cropping2D":
       try expectMap(input, options)
       let cuts = try options.borders("cropping")
@@ -344,7 +345,8 @@ extension KerasConverter {
       let maximum = options.value("max_value") == nil ? nil : try options.number("max_value")
       let negative = try options.number("negative_slope", default: 0)
       guard try options.number("threshold", default: 0) == 0, maximum == nil || negative == 0 else {
-        throw LaminaError(.unsupported, "a ReLU with a threshold or with both slopes is not supported")
+        throw LaminaError(
+          .unsupported, "a ReLU with a threshold or with both slopes is not supported")
       }
       kind = maximum != nil ? "lamina.clip" : negative != 0 ? "lamina.leaky_relu" : "lamina.relu"
       if let maximum { attributes = ["min": 0.0, "max": .float(maximum)] }

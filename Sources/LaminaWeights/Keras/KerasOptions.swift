@@ -28,7 +28,9 @@ struct KerasOptions {
   }
 
   func int(_ field: String, default fallback: Int? = nil) throws -> Int {
-    try read(field, "an integer", default: fallback) { $0.int ?? $0.double.flatMap(Int.init(exactly:)) }
+    try read(field, "an integer", default: fallback) {
+      $0.int ?? $0.double.flatMap(Int.init(exactly:))
+    }
   }
 
   func number(_ field: String, default fallback: Double? = nil) throws -> Double {

@@ -135,7 +135,9 @@ private struct PythonLiteral {
       guard extents.count < 64 else { throw failure("expected at most 8 axes, found more than 64") }
       extents.append(try number())
       if take(",") { continue }
-      guard extents.count != 1 else { throw failure("expected a tuple for 'shape', found a number") }
+      guard extents.count != 1 else {
+        throw failure("expected a tuple for 'shape', found a number")
+      }
       try expect(")")
       break
     }

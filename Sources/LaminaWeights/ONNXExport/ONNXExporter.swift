@@ -129,7 +129,9 @@ public enum ONNXExporter {
       export.specs[output.value].shape.dimensions.map { Dimension.fixed($0) }
     }
     var symbols: [String: Int] = [:]
-    for case .symbol(let name, let extent) in inputs.flatMap(\.dimensions) { symbols[name] = extent }
+    for case .symbol(let name, let extent) in inputs.flatMap(\.dimensions) {
+      symbols[name] = extent
+    }
     for (symbol, extent) in symbols.sorted(by: { $0.key < $1.key }) {
       let specs = try? inputs.map { input in
         TensorSpec(

@@ -636,7 +636,8 @@ struct PickleMachine {
     let layout = NumPyLayout(type: result.types[type], shape: shape, isFortran: isFortran)
     guard result.ranges[bytes].count == layout.byteCount else {
       throw failure(
-        "expected \(layout.byteCount) bytes for \(layout.spec), found \(result.ranges[bytes].count)")
+        "expected \(layout.byteCount) bytes for \(layout.spec), found \(result.ranges[bytes].count)"
+      )
     }
     result.arrays[index] = PickleArray(layout: layout, range: result.ranges[bytes])
   }

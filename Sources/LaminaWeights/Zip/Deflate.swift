@@ -13,7 +13,9 @@ enum Deflate {
   ) throws {
     var stream = z_stream()
     // Negative window bits: no zlib header.
-    guard inflateInit2_(&stream, isWrapped ? 15 : -15, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK
+    guard
+      inflateInit2_(&stream, isWrapped ? 15 : -15, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
+        == Z_OK
     else {
       throw LaminaError(.limit, "no memory to inflate", path: path)
     }

@@ -62,7 +62,8 @@ final class ZipEntryReader {
       throw LaminaError(.format, "expected \(count) bytes, found \(remaining)", path: path)
     }
     return try [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-      try read(into: UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: buffer[..<count])))
+      try read(
+        into: UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: buffer[..<count])))
       filled = count
     }
   }

@@ -19,7 +19,8 @@ extension Command {
 
   static let `import` = Command(
     name: "import", summary: "turn weights of PyTorch, safetensors or ONNX into a Lamina model",
-    operands: "FILE", operandCount: 1...1, options: [output, model, rules, labels, preprocessing, .json],
+    operands: "FILE", operandCount: 1...1,
+    options: [output, model, rules, labels, preprocessing, .json],
     example: """
       $ lamina import efficientnet-lite0-57934424.pth -o lite0.safetensors --labels imagenet.txt
       .onnx brings its own graph; .pth, .pt, .th and .safetensors need a model of the catalogue.
@@ -36,7 +37,8 @@ extension Command {
     var result =
       source.lowercased().hasSuffix(".onnx")
       ? try importGraph(source, arguments.text(model), arguments.text(rules))
-      : try importWeights(source, arguments.text(model), classes: names?.count, arguments.text(rules))
+      : try importWeights(
+        source, arguments.text(model), classes: names?.count, arguments.text(rules))
     var metadata = result.model.metadata
     if let names { metadata.labels = names }
     if let way = arguments.text(preprocessing) {
@@ -80,7 +82,7 @@ private func importGraph(_ path: String, _ name: String?, _ rules: String?) thro
 
 private func importWeights(_ path: String, _ name: String?, classes: Int?, _ rules: String?)
   throws -> Imported
- {
+{
   guard let entry = try name.map(entry(named:)) ?? ModelArgument.entry(guessedFrom: path) else {
     throw UsageError(
       "no model of the catalogue is part of the file's name; name one with '--model'")

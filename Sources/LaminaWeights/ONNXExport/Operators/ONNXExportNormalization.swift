@@ -89,7 +89,8 @@ func exportLocalResponseNorm(_ export: inout ONNXExport, _ node: ExportedNode) t
   let isDivided = node.bool("alpha_divided_by_size", true)
   guard node.string("region", "across_channels") == "within_channel" else {
     guard size % 2 == 1 else {
-      throw LaminaError(.unsupported, "ONNX runtimes have no LRN over \(size) channels: an even number")
+      throw LaminaError(
+        .unsupported, "ONNX runtimes have no LRN over \(size) channels: an even number")
     }
     return export.finish(
       "LRN", node.inputs, of: node,

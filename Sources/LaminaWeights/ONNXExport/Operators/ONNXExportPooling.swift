@@ -52,7 +52,9 @@ func exportAveragePool(_ export: inout ONNXExport, _ node: ExportedNode) throws 
 func exportAdaptiveAveragePool(_ export: inout ONNXExport, _ node: ExportedNode) throws {
   let sizes = Array(node.results[0].shape.dimensions[2...])
   let extents = Array(node.specs[0].shape.dimensions[2...])
-  if sizes.allSatisfy({ $0 == 1 }) { return export.finish("GlobalAveragePool", node.inputs, of: node) }
+  if sizes.allSatisfy({ $0 == 1 }) {
+    return export.finish("GlobalAveragePool", node.inputs, of: node)
+  }
   export.needsFixedExtents = true
   if extents == sizes { return export.finish("Identity", node.inputs, of: node) }
   if zip(extents, sizes).allSatisfy({ $0 % $1 == 0 }) {
