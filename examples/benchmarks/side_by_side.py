@@ -136,11 +136,15 @@ def compare(network, batch, options):
 
 
 def start(network, options):
-    """Peak memory and time to the first result, the medians of some starts that come in turns."""
+    """Peak memory and time to the first result, the medians of some starts that come in turns.
+
+    Each is the second of two: the first finds files and pages of memory that others left cold.
+    """
     found = {engine: [] for engine in options.engines}
     for _ in range(options.starts):
         for engine in options.engines:
             try:
+                Worker(engine, network, 1, options).close()
                 with Worker(engine, network, 1, options) as worker:
                     found[engine].append((worker.first, worker.memory))
             except Failure:
