@@ -21,21 +21,22 @@ struct GradientCheck {
     let weights = try outputSpecs.enumerated().map {
       try Tensor(random: $1.shape, $1.type, seed: 500 &+ UInt64($0))
     }
-    let outputs = try forward(inputs, parameters)
+    let saved = try buffer(layer.savedBytes(for: inputSpecs))
+    let outputs = try forward(inputs, parameters, saved)
     let wanted =
       inputs.map { $0.type == .float32 }
       + zip(parameterSpecs, parameters).map { $0.role == .weight && $1.type == .float32 }
     let bases = try (inputs + parameters).enumerated().map {
       try Tensor(random: $1.shape, .float32, seed: 900 &+ UInt64($0))
     }
-    let all = try backward(weights, outputs, bases, wanted)
+    let all = try backward(weights, outputs, saved, bases, wanted)
     for target in wanted.indices where wanted[target] {
       let name =
         target < inputs.count
         ? "input \(target)" : "parameter \(parameterSpecs[target - inputs.count].name)"
       var only = wanted.map { _ in false }
       only[target] = true
-      let alone = try backward(weights, outputs, bases, only)
+      let alone = try backward(weights, outputs, saved, bases, only)
       guard let gradient = all[target], let same = alone[target] else { continue }
       if largestDifference(same.naive.elements, gradient.naive.elements).value > 0 {
         report("the gradient of \(name) depends on which others are nil")
@@ -56,7 +57,8 @@ struct GradientCheck {
         changed[target] = try Tensor(copying: tensors[target].view)
         changed[target].withMutableElements(of: Float.self) { $0[index] += offset }
         let outputs = try forward(
-          Array(changed[..<inputs.count]), Array(changed[inputs.count...]))
+          Array(changed[..<inputs.count]), Array(changed[inputs.count...]),
+          buffer(layer.savedBytes(for: inputSpecs)))
         return zip(outputs, weights).reduce(0) { sum, pair in
           guard pair.0.type == .float32 else { return sum }
           return zip(pair.0.naive.elements, pair.1.naive.elements).reduce(sum) { $0 + $1.0 * $1.1 }
@@ -72,38 +74,42 @@ struct GradientCheck {
     }
   }
 
-  private func scratch() throws -> AlignedBuffer {
-    let bytes = layer.scratchBytes(for: inputSpecs, threads: Self.pool.threadCount)
+  private func buffer(_ bytes: Int) throws -> AlignedBuffer {
     let buffer = try AlignedBuffer(byteCount: bytes)
     buffer.baseAddress.initializeMemory(as: UInt8.self, repeating: 0xFF, count: bytes)
     return buffer
   }
 
-  private func forward(_ inputs: [Tensor], _ parameters: [Tensor]) throws -> [Tensor] {
+  private func forward(_ inputs: [Tensor], _ parameters: [Tensor], _ saved: AlignedBuffer) throws
+    -> [Tensor]
+  {
     let outputs = try outputSpecs.map { try Tensor(uninitialized: $0.shape, $0.type) }
-    let scratch = try scratch()
-    // A layer may update its buffers when it trains: each pass gets copies.
-    let copies = try parameters.map { try Tensor(copying: $0.view) }
-    try withExtendedLifetime((inputs, copies, outputs, scratch)) {
+    let scratch = try buffer(
+      layer.scratchBytes(for: inputSpecs, threads: Self.pool.threadCount))
+    let updates = try zip(parameterSpecs, parameters).map {
+      $0.role == .buffer ? try Tensor(copying: $1.view) : nil
+    }
+    try withExtendedLifetime((inputs, parameters, outputs, scratch, updates)) {
       try layer.forward(
         ForwardCall(
-          inputs: inputs.map(\.view), parameters: copies.map(\.view),
-          outputs: outputs.map(\.mutableView),
-          scratch: UnsafeMutableRawBufferPointer(
-            start: scratch.baseAddress, count: scratch.byteCount),
-          pool: Self.pool, isTraining: true, seed: Self.randomSeed))
+          inputs: inputs.map(\.view), parameters: parameters.map(\.view),
+          outputs: outputs.map(\.mutableView), scratch: scratch.bytes, pool: Self.pool,
+          isTraining: true, seed: Self.randomSeed, saved: saved.bytes,
+          bufferUpdates: updates.map { $0?.mutableView }))
     }
     return outputs
   }
 
   /// Gradients that were added to copies of `bases`, for inputs and then parameters; nil where not wanted.
   private func backward(
-    _ outputGradients: [Tensor], _ outputs: [Tensor], _ bases: [Tensor], _ wanted: [Bool]
+    _ outputGradients: [Tensor], _ outputs: [Tensor], _ saved: AlignedBuffer, _ bases: [Tensor],
+    _ wanted: [Bool]
   ) throws -> [Tensor?] {
     let gradients = try zip(bases, wanted).map { try $1 ? Tensor(copying: $0.view) : nil }
-    let scratch = try scratch()
+    let scratch = try buffer(
+      layer.backwardScratchBytes(for: inputSpecs, threads: Self.pool.threadCount))
     let views = gradients.map { $0?.mutableView }
-    try withExtendedLifetime((gradients, outputGradients, outputs, scratch)) {
+    try withExtendedLifetime((gradients, outputGradients, outputs, saved, scratch)) {
       try layer.backward(
         BackwardCall(
           outputGradients: outputGradients.map { $0.type == .float32 ? $0.view : nil },
@@ -111,9 +117,7 @@ struct GradientCheck {
           outputs: outputs.map { needsOutputs ? $0.view : nil },
           parameters: parameters.map(\.view), inputGradients: Array(views[..<inputs.count]),
           parameterGradients: Array(views[inputs.count...]),
-          scratch: UnsafeMutableRawBufferPointer(
-            start: scratch.baseAddress, count: scratch.byteCount),
-          pool: Self.pool))
+          saved: saved.bytes, scratch: scratch.bytes, pool: Self.pool, seed: Self.randomSeed))
     }
     return gradients
   }
@@ -123,5 +127,11 @@ extension Tensor {
   /// A view to fill a tensor that was just made; valid while it lives.
   var mutableView: MutableTensorView {
     MutableTensorView(shape, type, UnsafeMutableRawPointer(mutating: view.baseAddress))
+  }
+}
+
+extension AlignedBuffer {
+  fileprivate var bytes: UnsafeMutableRawBufferPointer {
+    UnsafeMutableRawBufferPointer(start: baseAddress, count: byteCount)
   }
 }

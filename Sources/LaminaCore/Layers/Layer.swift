@@ -31,6 +31,9 @@ public protocol Layer: Sendable {
   static var outputMemory: OutputMemory { get }
   /// `.unsupported`, or which forward values `backward` reads. Default `.unsupported`.
   static var gradient: Gradient { get }
+  /// Whether a pass while training draws random numbers, so that it differs from one for inference: dropout.
+  /// Default false.
+  static var isRandom: Bool { get }
 
   /// Reads every attribute it knows; the registry rejects what stays unread, with the nearest known name.
   init(attributes: inout AttributeReader) throws
@@ -64,11 +67,19 @@ public protocol Layer: Sendable {
 
   /// Plain NCHW in, plain NCHW out. Writes every element of every output.
   func forward(_ call: ForwardCall) throws
+  /// Bytes that a training forward pass leaves for `backward`: statistics of a batch, places of maxima.
+  /// Default 0.
+  func savedBytes(for inputs: [TensorSpec]) -> Int
   /// Adds into the non-nil gradients.
   func backward(_ call: BackwardCall) throws
+  /// Bytes of scratch memory `backward` wants. Default 0.
+  func backwardScratchBytes(for inputs: [TensorSpec], threads: Int) -> Int
   /// The fast path: packs weights once, declares the layouts it likes, returns kernels to run.
   /// nil: the plan calls `forward` on plain NCHW. Default nil.
   func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)?
+  /// The fast path of training, with parameters that change at every step. nil: the plan calls `forward` and
+  /// `backward` on plain NCHW. Default nil.
+  func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)?
 }
 
 extension Layer {
@@ -80,6 +91,8 @@ extension Layer {
   public static var outputMemory: OutputMemory { .separate }
   /// No backward pass.
   public static var gradient: Gradient { .unsupported }
+  /// The same in both.
+  public static var isRandom: Bool { false }
   /// One output.
   public var outputCount: Int { 1 }
   /// None.
@@ -101,12 +114,18 @@ extension Layer {
   { inputs.map { _ in 0 } }
   /// Unknown.
   public func isBatchwise(for inputs: [TensorSpec]) -> Bool { false }
+  /// None.
+  public func savedBytes(for inputs: [TensorSpec]) -> Int { 0 }
+  /// None.
+  public func backwardScratchBytes(for inputs: [TensorSpec], threads: Int) -> Int { 0 }
   /// Throws `unsupported`.
   public func backward(_ call: BackwardCall) throws {
     throw LaminaError(.unsupported, "\(Self.kind) has no backward pass")
   }
   /// No fast path.
   public func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? { nil }
+  /// No fast path.
+  public func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)? { nil }
 }
 
 /// Where a layer's first output may live.
@@ -116,7 +135,8 @@ public enum OutputMemory: Sendable, Hashable {
   /// In the first input's memory, when nothing else reads that input later: `forward` may then be called
   /// with equal addresses. Shapes and types must be equal.
   case mayOverwriteInput
-  /// The output is the first input's bytes under another shape: never run, never copied.
+  /// The output is the first input's bytes under another shape: never run, never copied. In training this
+  /// does not hold for a layer that `isRandom`.
   case aliasesInput
 }
 
@@ -191,12 +211,19 @@ public struct ForwardCall {
   public var isTraining: Bool
   /// Key of the random numbers of this node in this step.
   public var seed: UInt64
+  /// `savedBytes` for the backward pass, aligned to 64; empty when none will follow.
+  public var saved: UnsafeMutableRawBufferPointer
+  /// Where a training pass writes the new values of its buffers, in the order of `parameters`; nil for
+  /// weights. Empty when the buffers stay as they are.
+  public var bufferUpdates: [MutableTensorView?]
 
   /// A call.
   public init(
     inputs: [TensorView], parameters: [TensorView], outputs: [MutableTensorView],
     scratch: UnsafeMutableRawBufferPointer, pool: ThreadPool, isTraining: Bool = false,
-    seed: UInt64 = 0
+    seed: UInt64 = 0,
+    saved: UnsafeMutableRawBufferPointer = UnsafeMutableRawBufferPointer(start: nil, count: 0),
+    bufferUpdates: [MutableTensorView?] = []
   ) {
     self.inputs = inputs
     self.parameters = parameters
@@ -205,6 +232,8 @@ public struct ForwardCall {
     self.pool = pool
     self.isTraining = isTraining
     self.seed = seed
+    self.saved = saved
+    self.bufferUpdates = bufferUpdates
   }
 }
 
@@ -223,17 +252,31 @@ public struct BackwardCall {
   public var inputGradients: [MutableTensorView?]
   /// To add into.
   public var parameterGradients: [MutableTensorView?]
-  /// At least `scratchBytes`, aligned to 64, content undefined.
+  /// For prepared training alone: whether the memory of each input gradient holds nothing yet and is to be
+  /// written whole, not added into. Empty: none.
+  public var setsInputGradients: [Bool]
+  /// The same for the gradients of the parameters.
+  public var setsParameterGradients: [Bool]
+  /// What the forward pass saved.
+  public var saved: UnsafeMutableRawBufferPointer
+  /// At least `backwardScratchBytes`, aligned to 64, content undefined.
   public var scratch: UnsafeMutableRawBufferPointer
   /// Threads to run on.
   public var pool: ThreadPool
+  /// As in the forward pass: false for a layer whose statistics are frozen.
+  public var isTraining: Bool
+  /// As in the forward pass.
+  public var seed: UInt64
 
   /// A call.
   public init(
     outputGradients: [TensorView?], inputs: [TensorView?], outputs: [TensorView?],
     parameters: [TensorView], inputGradients: [MutableTensorView?],
-    parameterGradients: [MutableTensorView?], scratch: UnsafeMutableRawBufferPointer,
-    pool: ThreadPool
+    parameterGradients: [MutableTensorView?], setsInputGradients: [Bool] = [],
+    setsParameterGradients: [Bool] = [],
+    saved: UnsafeMutableRawBufferPointer = UnsafeMutableRawBufferPointer(start: nil, count: 0),
+    scratch: UnsafeMutableRawBufferPointer, pool: ThreadPool, isTraining: Bool = true,
+    seed: UInt64 = 0
   ) {
     self.outputGradients = outputGradients
     self.inputs = inputs
@@ -241,7 +284,12 @@ public struct BackwardCall {
     self.parameters = parameters
     self.inputGradients = inputGradients
     self.parameterGradients = parameterGradients
+    self.setsInputGradients = setsInputGradients
+    self.setsParameterGradients = setsParameterGradients
+    self.saved = saved
     self.scratch = scratch
     self.pool = pool
+    self.isTraining = isTraining
+    self.seed = seed
   }
 }

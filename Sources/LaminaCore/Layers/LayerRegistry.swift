@@ -10,6 +10,8 @@ public struct LayerDefinition: Sendable {
   public var outputMemory: OutputMemory
   /// What the backward pass reads.
   public var gradient: Gradient
+  /// Whether training draws random numbers.
+  public var isRandom: Bool
   /// Who supplies it: `lamina`, or a plugin's id.
   public var provider: String
   /// Makes a layer from its attributes.
@@ -18,7 +20,8 @@ public struct LayerDefinition: Sendable {
   /// A definition written out, for providers whose layers share one Swift type.
   public init(
     kind: LayerKind, version: Int = 1, arity: ClosedRange<Int> = 1...1,
-    outputMemory: OutputMemory = .separate, gradient: Gradient = .unsupported, provider: String,
+    outputMemory: OutputMemory = .separate, gradient: Gradient = .unsupported,
+    isRandom: Bool = false, provider: String,
     make: @escaping @Sendable (inout AttributeReader) throws -> any Layer
   ) {
     self.kind = kind
@@ -26,6 +29,7 @@ public struct LayerDefinition: Sendable {
     self.arity = arity
     self.outputMemory = outputMemory
     self.gradient = gradient
+    self.isRandom = isRandom
     self.provider = provider
     self.make = make
   }
@@ -34,7 +38,8 @@ public struct LayerDefinition: Sendable {
   public init<L: Layer>(_ type: L.Type, provider: String) {
     self.init(
       kind: L.kind, version: L.version, arity: L.arity, outputMemory: L.outputMemory,
-      gradient: L.gradient, provider: provider, make: { try L(attributes: &$0) })
+      gradient: L.gradient, isRandom: L.isRandom, provider: provider,
+      make: { try L(attributes: &$0) })
   }
 }
 

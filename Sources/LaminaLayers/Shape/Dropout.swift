@@ -7,6 +7,7 @@ import LaminaCore
 package struct Dropout: Layer {
   package static let kind: LayerKind = "lamina.dropout"
   package static var outputMemory: OutputMemory { .aliasesInput }
+  package static var isRandom: Bool { true }
   let rate: Float
   let returnsMask: Bool
 
