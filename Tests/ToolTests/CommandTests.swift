@@ -1,5 +1,6 @@
 import Foundation
 import Lamina
+import LaminaTestSupport
 import Testing
 
 private func json(_ outcome: Outcome) throws -> Any {

@@ -11,8 +11,7 @@ private struct Block {
   var code: String
 }
 
-private let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-  .deletingLastPathComponent().deletingLastPathComponent()
+private let root = URL(fileURLWithPath: packageRoot)
 
 private func blocks() throws -> [Block] {
   let text = try String(contentsOf: root.appendingPathComponent("README.md"), encoding: .utf8)
