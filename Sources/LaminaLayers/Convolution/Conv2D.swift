@@ -12,6 +12,8 @@ package struct Conv2D: Layer {
   package static let kind: LayerKind = "lamina.conv2d"
   /// The input, and what is added with `residual`.
   package static let arity = 1...2
+  /// Reads the input, and the output for the activation.
+  package static let gradient = Gradient.supported(inputs: true, outputs: true)
 
   private let convolution: Convolution
   private let activation: FusedActivation
@@ -61,6 +63,14 @@ package struct Conv2D: Layer {
 
   package func forward(_ call: ForwardCall) throws {
     try convolution.forward(call, activation: activation.kernel)
+  }
+
+  package func backwardScratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    convolution.backwardScratchBytes(for: inputs, threads: threads, activation: activation)
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    try convolution.backward(call, activation: activation)
   }
 
   package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])
