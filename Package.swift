@@ -32,6 +32,8 @@ let package = Package(
     .target(
       name: "LaminaImages", dependencies: ["LaminaCore", "LaminaKernels", "LaminaImageShim"]),
     .target(
+      name: "LaminaTraining", dependencies: ["LaminaCore", "LaminaKernels", "LaminaImages"]),
+    .target(
       name: "LaminaC",
       dependencies: [
         "CLamina", "LaminaCore", "LaminaLayers", "LaminaBlocks", "LaminaModels", "LaminaWeights",
@@ -42,7 +44,7 @@ let package = Package(
       name: "Lamina",
       dependencies: [
         "LaminaCore", "LaminaLayers", "LaminaBlocks", "LaminaModels", "LaminaWeights",
-        "LaminaImages",
+        "LaminaImages", "LaminaTraining",
       ]),
     .executableTarget(name: "lamina-tool", dependencies: ["Lamina"]),
 
@@ -57,6 +59,7 @@ let package = Package(
       name: "LaminaModelsTests", dependencies: ["AllocationCounter", "LaminaTestSupport"]),
     .testTarget(name: "LaminaWeightsTests", dependencies: ["LaminaTestSupport"]),
     .testTarget(name: "LaminaImagesTests", dependencies: ["LaminaTestSupport"]),
+    .testTarget(name: "LaminaTrainingTests", dependencies: ["LaminaTestSupport"]),
     .testTarget(
       name: "CAPITests",
       dependencies: ["AllocationCounter", "CLamina", "LaminaC", "LaminaTestSupport"]),
