@@ -31,15 +31,3 @@ struct Softmax {
     probabilities.indices.reduce(0) { $0 + ($1 == index ? 0 : probabilities[$1]) }
   }
 }
-
-/// ln(1 + eˣ) without overflow.
-func softplus(_ x: Double) -> Double { max(x, 0) + log1p(exp(-abs(x))) }
-
-/// 1 / (1 + e⁻ˣ) without overflow.
-func sigmoid(_ x: Double) -> Double {
-  let e = exp(-abs(x))
-  return x >= 0 ? 1 / (1 + e) : e / (1 + e)
-}
-
-/// xʸ.
-func power(_ x: Double, _ y: Double) -> Double { pow(x, y) }
