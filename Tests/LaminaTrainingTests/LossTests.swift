@@ -82,27 +82,27 @@ struct LossTests {
   @Test func valuesAreThoseOfTheDefinitions() throws {
     func near(_ found: Double, _ expected: Double) -> Bool { abs(found - expected) < 1e-6 }
     let row: [Float] = [log(1), log(2), log(5)]
-    #expect(near(try value(SoftmaxCrossEntropy(), row, .classes([2])), log(8.0 / 5)))
+    #expect(try near(value(SoftmaxCrossEntropy(), row, .classes([2])), log(8.0 / 5)))
     let smooth = 0.7 * log(8.0 / 5) + 0.1 * (log(8) + log(4) + log(8.0 / 5))
     #expect(
-      near(try value(SoftmaxCrossEntropy(labelSmoothing: 0.3), row, .classes([2])), smooth))
+      try near(value(SoftmaxCrossEntropy(labelSmoothing: 0.3), row, .classes([2])), smooth))
     let weighted = SoftmaxCrossEntropy(classWeights: [1, 2, 3])
     #expect(
-      near(
-        try value(weighted, row + row, .classes([2, 1])),
+      try near(
+        value(weighted, row + row, .classes([2, 1])),
         (3 * log(8.0 / 5) + 2 * log(4.0)) / 5))
     #expect(
-      near(
-        try value(weighted, row + row, Self.values([0, 0, 1, 0, 1, 0], [2, 3])),
+      try near(
+        value(weighted, row + row, Self.values([0, 0, 1, 0, 1, 0], [2, 3])),
         (3 * log(8.0 / 5) + 2 * log(4.0)) / 2))
     #expect(
-      near(try value(BinaryCrossEntropy(), [log(3)], .classes([1])), log(4.0 / 3)))
+      try near(value(BinaryCrossEntropy(), [log(3)], .classes([1])), log(4.0 / 3)))
     #expect(
-      near(try value(FocalLoss(), row, .classes([2])), 0.25 * pow(3.0 / 8, 2) * log(8.0 / 5)))
+      try near(value(FocalLoss(), row, .classes([2])), 0.25 * pow(3.0 / 8, 2) * log(8.0 / 5)))
     #expect(
-      near(
-        try value(BinaryFocalLoss(), [log(3)], .classes([0])), 0.75 * pow(0.75, 2) * log(4.0)))
-    #expect(near(try value(MeanSquaredError(), [1, 4], Self.values([3, 3], [1, 2])), 2.5))
+      try near(
+        value(BinaryFocalLoss(), [log(3)], .classes([0])), 0.75 * pow(0.75, 2) * log(4.0)))
+    #expect(try near(value(MeanSquaredError(), [1, 4], Self.values([3, 3], [1, 2])), 2.5))
   }
 
   @Test func extremeLogitsStayFinite() throws {
@@ -114,7 +114,7 @@ struct LossTests {
         let value = try loss.evaluate(
           output.view, .classes([label]), gradient: mutableView(gradient), weight: 1)
         #expect(value.isFinite)
-        #expect(gradient.elements(as: Float.self).allSatisfy(\.isFinite))
+        #expect(gradient.elements(as: Float.self).allSatisfy { $0.isFinite })
       }
     }
     for loss: any Loss in [BinaryCrossEntropy(), BinaryFocalLoss(), BinaryFocalLoss(gamma: 0.5)] {
@@ -122,7 +122,7 @@ struct LossTests {
       let value = try loss.evaluate(
         output.view, Self.values([1, 0, 1], [1, 3]), gradient: mutableView(gradient), weight: 1)
       #expect(value.isFinite)
-      #expect(gradient.elements(as: Float.self).allSatisfy(\.isFinite))
+      #expect(gradient.elements(as: Float.self).allSatisfy { $0.isFinite })
     }
     #expect(try value(SoftmaxCrossEntropy(), [.nan, 1, 2], .classes([1])).isNaN)
     #expect(try value(SoftmaxCrossEntropy(), [1, 2, .nan], .classes([1])).isNaN)

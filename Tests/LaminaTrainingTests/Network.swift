@@ -8,7 +8,7 @@ struct TestLinear: Layer {
   static let gradient = Gradient.supported(inputs: true, outputs: false)
   let units: Int
   init(attributes: inout AttributeReader) throws { units = try attributes.int("units") }
-  func encode(into attributes: inout AttributeWriter) { attributes.set("units", units) }
+  func encode(into attributes: inout AttributeWriter) { attributes.int("units", units) }
   func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
     [
       ParameterSpec("weight", try Shape([units, inputs[0].shape[1]]), initializer: .glorotUniform),
@@ -126,13 +126,13 @@ func network(hidden: Int = 16, seed: UInt64 = 1, auxiliary: Bool = false) throws
   var builder = GraphBuilder(name: "net", registry: registry)
   let x = try builder.input("x", [.batch, .fixed(2)])
   let mean = try builder.add("test.mean", "norm", x)
-  let first = try builder.add("test.linear", "first", mean, ["units": hidden])
+  let first = try builder.add("test.linear", "first", mean, attributes: ["units": .int(hidden)])
   let tanh = try builder.add("test.tanh", "tanh", first)
   let dropped = try builder.add("test.dropout", "drop", tanh)
-  try builder.output(builder.add("test.linear", "head", dropped, ["units": 3]), name: "output")
+  try builder.output(builder.add("test.linear", "head", dropped, attributes: ["units": .int(3)]), name: "output")
   var metadata = ModelMetadata()
   if auxiliary {
-    try builder.output(builder.add("test.linear", "aux", tanh, ["units": 3]), name: "aux1")
+    try builder.output(builder.add("test.linear", "aux", tanh, attributes: ["units": .int(3)]), name: "aux1")
     metadata.provenance["loss_weight.aux1"] = "0.3"
   }
   return try Model(
