@@ -33,6 +33,8 @@ let package = Package(
       name: "LaminaImages",
       dependencies: ["LaminaCore", "LaminaKernels", "LaminaImageShim", "CZlib"]),
     .target(
+      name: "LaminaTraining", dependencies: ["LaminaCore", "LaminaKernels", "LaminaImages"]),
+    .target(
       name: "LaminaC",
       dependencies: [
         "CLamina", "LaminaCore", "LaminaLayers", "LaminaBlocks", "LaminaModels", "LaminaWeights",
@@ -43,7 +45,7 @@ let package = Package(
       name: "Lamina",
       dependencies: [
         "LaminaCore", "LaminaLayers", "LaminaBlocks", "LaminaModels", "LaminaWeights",
-        "LaminaImages",
+        "LaminaImages", "LaminaTraining",
       ]),
     .executableTarget(name: "lamina-tool", dependencies: ["Lamina"]),
 
@@ -58,6 +60,7 @@ let package = Package(
       name: "LaminaModelsTests", dependencies: ["AllocationCounter", "LaminaTestSupport"]),
     .testTarget(name: "LaminaWeightsTests", dependencies: ["LaminaTestSupport"]),
     .testTarget(name: "LaminaImagesTests", dependencies: ["LaminaTestSupport"]),
+    .testTarget(name: "LaminaTrainingTests", dependencies: ["LaminaTestSupport"]),
     .testTarget(
       name: "CAPITests",
       dependencies: ["AllocationCounter", "CLamina", "LaminaC", "LaminaTestSupport"]),
