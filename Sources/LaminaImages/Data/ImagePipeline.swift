@@ -10,7 +10,7 @@ public enum Mixing: Sendable, Hashable {
 }
 
 /// Inputs of a model with what is known of them.
-public struct Batch: Sendable {
+public struct ImageBatch: Sendable {
   /// `float32 [count, channels, height, width]`.
   public var inputs: Tensor
   /// A class for each sample.
@@ -70,7 +70,7 @@ public struct ImagePipeline: Sendable {
   /// The samples at some positions of the set, prepared on all threads of `pool`.
   ///
   /// - Throws: the first sample's error with its name; `shape` when pictures come out in different sizes.
-  public func batch(_ indices: [Int], epoch: Int, pool: ThreadPool) throws -> Batch {
+  public func batch(_ indices: [Int], epoch: Int, pool: ThreadPool) throws -> ImageBatch {
     for augmentation in augmentations { try augmentation.validate() }
     let samples = try parallelMap(indices.count, pool) { position in
       try sample(indices[position], epoch: epoch)
@@ -94,7 +94,7 @@ public struct ImagePipeline: Sendable {
         }
       }
     }
-    let batch = Batch(inputs: inputs, labels: indices.map { images.label(of: $0) })
+    let batch = ImageBatch(inputs: inputs, labels: indices.map { images.label(of: $0) })
     guard let mixing else { return batch }
     return try mixed(
       batch, mixing, SampleRandom(seed: seed, epoch: epoch, index: -1 - (indices[0])))
@@ -148,7 +148,7 @@ public struct ImagePipeline: Sendable {
     }
   }
 
-  private func mixed(_ batch: Batch, _ mixing: Mixing, _ random: SampleRandom) throws -> Batch {
+  private func mixed(_ batch: ImageBatch, _ mixing: Mixing, _ random: SampleRandom) throws -> ImageBatch {
     var random = random
     let count = batch.labels.count
     var partners = Array(0..<count)
@@ -204,7 +204,7 @@ public struct ImagePipeline: Sendable {
         target[row + batch.labels[partners[sample]]] += Float(1 - share)
       }
     }
-    return Batch(inputs: mixed, labels: batch.labels, distributions: distributions)
+    return ImageBatch(inputs: mixed, labels: batch.labels, distributions: distributions)
   }
 }
 
