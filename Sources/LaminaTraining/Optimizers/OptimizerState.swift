@@ -62,14 +62,16 @@ public final class OptimizerState {
   ///   - learningRate: in place of the optimizer's.
   ///   - gradientScale: what gradients are multiplied by first.
   ///   - clipping: how they are limited behind that.
+  ///   - gradientNorm: what `gradientNorm()` gives, where the caller knows it.
   public func update(
-    learningRate: Double? = nil, gradientScale: Double = 1, clipping: GradientClipping = .none
+    learningRate: Double? = nil, gradientScale: Double = 1, clipping: GradientClipping = .none,
+    gradientNorm norm: Double? = nil
   ) {
     step += 1
     optimizer.advance(&numbers, to: step)
     var scale = gradientScale
     if case .globalNorm(let bound) = clipping {
-      scale *= GradientClipping.scale(gradientNorm() * gradientScale, bound)
+      scale *= GradientClipping.scale((norm ?? gradientNorm()) * gradientScale, bound)
     }
     for (index, weight) in weights.enumerated() {
       var call = OptimizerCall(
