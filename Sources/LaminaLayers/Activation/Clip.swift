@@ -56,12 +56,13 @@ package struct Clip: Layer {
   }
 
   package func backward(_ call: BackwardCall) throws {
+    guard let dy = call.outputGradients[0] else { return }
     func bound(_ input: Int) -> Float? {
       input < call.inputs.count ? call.inputs[input]?.floats.pointee : nil
     }
     let (lower, upper) = (bound(1) ?? minimum, bound(2) ?? maximum)
     function(lower, upper).addGradient(call)
-    guard let dy = call.outputGradients[0], let x = call.inputs[0] else { return }
+    guard let x = call.inputs[0] else { return }
     let (values, gradients) = (x.elements(as: Float.self), dy.elements(as: Float.self))
     /// Adds the gradients of the elements that became a bound.
     func add(_ input: Int, where isBound: (Float) -> Bool) {

@@ -59,17 +59,3 @@ struct BroadcastSum: Sendable {
     lk_f32_unary_gradient(pool.handle, LK_SCALE, factor, 0, source, source, y, !sets, count)
   }
 }
-
-extension BackwardCall {
-  /// Adds the gradient of the first output to that of the first input, element for element.
-  func addFirstGradient(factor: Float = 1) {
-    guard let dy = outputGradients[0], let dx = inputGradients[0] else { return }
-    lk_f32_unary_gradient(
-      pool.handle, LK_SCALE, factor, 0, dy.floats, dy.floats, dx.floats, true, dx.shape.count)
-  }
-
-  /// The scratch memory as floats.
-  var floats: UnsafeMutablePointer<Float>? {
-    scratch.baseAddress?.assumingMemoryBound(to: Float.self)
-  }
-}
