@@ -59,4 +59,8 @@ package struct Conv: Layer {
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     try convolution.prepare(context)
   }
+
+  package func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)? {
+    try convolution.prepareTraining(context)
+  }
 }

@@ -82,4 +82,9 @@ package struct Conv2D: Layer {
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     try convolution.prepare(context, activation: activation.kernel)
   }
+
+  package func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)? {
+    guard activation.function == nil, !hasResidual else { return nil }
+    return try convolution.prepareTraining(context)
+  }
 }

@@ -145,6 +145,13 @@ struct ConvolutionPlan: Sendable {
     return halo <= Self.widestHalo ? halo : nil
   }
 
+  /// The halo that the output's gradient needs for the input's; nil where maps do not come in blocks.
+  var gradientHalo: Int? {
+    guard isFlat else { return nil }
+    let halo = withUnsafePointer(to: call) { lk_input_gradient_halo($0) }
+    return halo <= Self.widestHalo ? halo : nil
+  }
+
   private static var widestHalo: Int { 8 }
 
   /// The same convolution of maps in the given layouts; nil when blocks of channels do not suit it.
@@ -435,6 +442,12 @@ extension Convolution {
         wide: wide.floats, narrow: gradient, weightSum: weight.floats, weight: nil, narrowSum: nil,
         pool: call.pool, scratch: scratch)
     }
+  }
+
+  /// The fast path of training.
+  func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)? {
+    let plan = try plan(for: context.inputs[0], allowsWinograd: !context.isStrict)
+    return ConvolutionTraining(plan, context, hasBias: hasBias)
   }
 
   /// The fast path, when the weight is constant.
