@@ -134,14 +134,13 @@ struct TrainingCheck {
     let scratch = try poisoned(runner.scratchBytes)
     let inputViews = zip(inputs, inputMemory).map { $1.view($0.spec) }
     let parameterViews = zip(parameters, parameterMemory).map { $1.view($0.spec) }
-    try runner.forward(
-      ForwardCall(
-        inputs: inputViews, parameters: parameterViews,
-        outputs: zip(outputSpecs, outputMemory).map { $1.mutableView($0) },
-        scratch: scratch.buffer, pool: pool, isTraining: isTraining, seed: Self.randomSeed,
-        saved: saved.buffer,
-        bufferUpdates: isTraining
-          ? zip(parameters, updateMemory).map { $1?.mutableView($0.spec) } : []))
+    let forward = ForwardCall(
+      inputs: inputViews, parameters: parameterViews,
+      outputs: zip(outputSpecs, outputMemory).map { $1.mutableView($0) },
+      scratch: scratch.buffer, pool: pool, isTraining: isTraining, seed: Self.randomSeed,
+      saved: saved.buffer,
+      bufferUpdates: isTraining
+        ? zip(parameters, updateMemory).map { $1?.mutableView($0.spec) } : [])
 
     let outputGradients = try outputSpecs.enumerated().map {
       try Tensor(random: $1.shape, $1.type, seed: 500 &+ UInt64($0))
@@ -164,19 +163,22 @@ struct TrainingCheck {
       zip(parameterSpecs, parameters).map { $0.role == .weight && $1.type == .float32 })
     var needs = (inputs: false, outputs: false)
     if case .supported(let inputs, let outputs) = runner.gradient { needs = (inputs, outputs) }
-    try runner.backward(
-      BackwardCall(
-        outputGradients: zip(outputSpecs, gradientMemory).map {
-          $0.type == .float32 ? $1.view($0) : nil
-        },
-        inputs: inputViews.map { needs.inputs ? $0 : nil },
-        outputs: zip(outputSpecs, outputMemory).map { needs.outputs ? $1.view($0) : nil },
-        parameters: parameterViews,
-        inputGradients: zip(inputs, inputGradients).map { $1?.mutableView($0.spec) },
-        parameterGradients: zip(parameters, parameterGradients).map { $1?.mutableView($0.spec) },
-        setsInputGradients: inputs.map { _ in sets },
-        setsParameterGradients: parameters.map { _ in sets }, saved: saved.buffer,
-        scratch: scratch.buffer, pool: pool, isTraining: isTraining, seed: Self.randomSeed))
+    let backward = BackwardCall(
+      outputGradients: zip(outputSpecs, gradientMemory).map {
+        $0.type == .float32 ? $1.view($0) : nil
+      },
+      inputs: inputViews.map { needs.inputs ? $0 : nil },
+      outputs: zip(outputSpecs, outputMemory).map { needs.outputs ? $1.view($0) : nil },
+      parameters: parameterViews,
+      inputGradients: zip(inputs, inputGradients).map { $1?.mutableView($0.spec) },
+      parameterGradients: zip(parameters, parameterGradients).map { $1?.mutableView($0.spec) },
+      setsInputGradients: inputs.map { _ in sets },
+      setsParameterGradients: parameters.map { _ in sets }, saved: saved.buffer,
+      scratch: scratch.buffer, pool: pool, isTraining: isTraining, seed: Self.randomSeed)
+    try withExtendedLifetime((inputMemory, parameterMemory, gradientMemory)) {
+      try runner.forward(forward)
+      try runner.backward(backward)
+    }
 
     var results: Results = []
     func add(_ kind: String, _ spec: TensorSpec, _ memory: GuardedMemory?, _ layout: TensorLayout)
@@ -188,9 +190,9 @@ struct TrainingCheck {
       if !memory.isIntact { report("\(name): bytes around \(kind) are overwritten") }
       results.append((kind, tensor))
     }
-    func addGradient(_ name: String, _ spec: TensorSpec, _ memory: GuardedMemory?, _ layout: TensorLayout)
-      throws
-    {
+    func addGradient(
+      _ name: String, _ spec: TensorSpec, _ memory: GuardedMemory?, _ layout: TensorLayout
+    ) throws {
       guard let memory else { return }
       try add("the gradient of \(name)", spec, memory, layout)
       guard !sets, let last = results.popLast() else { return }
