@@ -84,7 +84,8 @@ struct TestDropout: Layer {
   func backward(_ call: BackwardCall) throws {
     guard let dy = call.outputGradients[0] else { return }
     for i in 0..<dy.shape.count {
-      call.inputGradients[0]?.floats[i] += factor(call.seed, i) * dy.floats[i]
+      call.inputGradients[0]?.floats[i] +=
+        (call.isTraining ? factor(call.seed, i) : 1) * dy.floats[i]
     }
   }
 }
