@@ -10,7 +10,9 @@ extension Model {
   public func evaluate(
     _ data: any TrainingData, losses: [LossTerm]? = nil, batchSize: Int = 32,
     pool: ThreadPool? = nil, limits: Limits = Limits(),
-    onBatch: ((_ indices: Range<Int>, _ outputs: [TensorView], _ labels: [Labels]) throws -> Void)? =
+    onBatch: (
+      (_ indices: Range<Int>, _ outputs: [TensorView], _ labels: [Labels]) throws -> Void
+    )? =
       nil
   ) throws -> TrainingScore {
     let terms = try losses ?? lossTerms(SoftmaxCrossEntropy())

@@ -114,7 +114,8 @@ struct CallbackTests {
       try paths([1.25, 2, -0.5], bestOnly: true) == [
         "net-01-1.250.safetensors", "net-03--0.500.safetensors",
       ])
-    #expect(try paths([1.25, 2, 0.5], bestOnly: true, threshold: 1) == ["net-03-0.500.safetensors"])
+    #expect(
+      try paths([1.25, 2, 0.5], bestOnly: true, threshold: 1) == ["net-03-0.500.safetensors"])
     let saved = Saved()
     var options = TrainerTests.options(epochs: 2, batchSize: 8)
     options.seed = 1
