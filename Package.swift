@@ -30,7 +30,8 @@ let package = Package(
     .target(name: "LaminaWeights", dependencies: ["LaminaCore", "CZlib"]),
     .target(name: "LaminaImageShim", dependencies: ["CJPEG", "CPNG"]),
     .target(
-      name: "LaminaImages", dependencies: ["LaminaCore", "LaminaKernels", "LaminaImageShim"]),
+      name: "LaminaImages",
+      dependencies: ["LaminaCore", "LaminaKernels", "LaminaImageShim", "CZlib"]),
     .target(
       name: "LaminaTraining", dependencies: ["LaminaCore", "LaminaKernels", "LaminaImages"]),
     .target(

@@ -325,6 +325,90 @@ static void sum(const float *x, size_t row, size_t rows, size_t width, float *su
   vf_store(sums, (part[0] + part[1]) + (part[2] + part[3]));
 }
 
+// ------------------------------------------------------------------------------------------------
+// Gradients
+
+#if defined(LK_TARGET_AVX512)
+#define WEIGHT_CHANNELS 8
+#else
+#define WEIGHT_CHANNELS 4
+#endif
+
+LK_INLINE void weight_tile(const lk_weight_tile *t, size_t vectors, size_t count) {
+  vf sum[2][WEIGHT_CHANNELS];
+  LK_UNROLL for (size_t v = 0; v < vectors; v++)
+      LK_UNROLL for (size_t j = 0; j < count; j++) sum[v][j] = vf_set(0);
+  const size_t block = t->gradient_block, pixel = t->input_pixel;
+  for (size_t image = 0; image < t->images; image++)
+    for (size_t y = 0; y < t->rows; y++) {
+      const float *x = t->input + image * t->input_image + y * t->input_row;
+      const float *gradient = t->gradient + image * t->gradient_image + y * t->gradient_row;
+      for (size_t p = 0; p < t->width; p++, x += pixel, gradient += LK_LANES) {
+        vf g[2];
+        LK_UNROLL for (size_t v = 0; v < vectors; v++) g[v] = vf_load(gradient + v * block);
+        LK_UNROLL for (size_t j = 0; j < count; j++) {
+          const vf value = vf_set(x[j]);
+          LK_UNROLL for (size_t v = 0; v < vectors; v++) sum[v][j] = vf_fma(g[v], value, sum[v][j]);
+        }
+      }
+    }
+  LK_UNROLL for (size_t j = 0; j < count; j++) {
+    float *to = t->to + j * t->to_stride;
+    LK_UNROLL for (size_t v = 0; v < vectors; v++)
+        vf_store(to + v * LK_LANES, vf_load(to + v * LK_LANES) + sum[v][j]);
+  }
+}
+
+#define WEIGHT_TILE(n)                                                                             \
+  static void weight1x##n(const lk_weight_tile *t) { weight_tile(t, 1, n); }                       \
+  static void weight2x##n(const lk_weight_tile *t) { weight_tile(t, 2, n); }
+WEIGHT_TILE(1)
+WEIGHT_TILE(2)
+WEIGHT_TILE(3)
+WEIGHT_TILE(4)
+#if WEIGHT_CHANNELS > 4
+WEIGHT_TILE(5)
+WEIGHT_TILE(6)
+WEIGHT_TILE(7)
+WEIGHT_TILE(8)
+#define WEIGHT_TILES(v)                                                                            \
+  {                                                                                                \
+    weight##v##x1, weight##v##x2, weight##v##x3, weight##v##x4, weight##v##x5, weight##v##x6,      \
+        weight##v##x7, weight##v##x8                                                               \
+  }
+#else
+#define WEIGHT_TILES(v)                                                                            \
+  { weight##v##x1, weight##v##x2, weight##v##x3, weight##v##x4 }
+#endif
+
+static void depthwise_weights(const lk_depthwise_weights *w, float *sums) {
+  vf sum[3][4];
+  LK_UNROLL for (size_t t = 0; t < 3; t++) LK_UNROLL for (size_t i = 0; i < 4; i++) sum[t][i] =
+      vf_set(0);
+  for (size_t y = 0; y < w->rows; y++) {
+    const float *x = w->input + y * w->input_row, *gradient = w->gradient + y * w->gradient_row;
+    size_t p = 0;
+    for (; p + 4 <= w->width; p += 4)
+      LK_UNROLL for (size_t i = 0; i < 4; i++) {
+        const vf g = vf_load(gradient + (p + i) * LK_LANES);
+        LK_UNROLL for (size_t t = 0; t < 3; t++) sum[t][i] =
+            vf_fma(g, vf_load(x + (p + i) * w->input_pixel + w->taps[t]), sum[t][i]);
+      }
+    for (; p < w->width; p++) {
+      const vf g = vf_load(gradient + p * LK_LANES);
+      LK_UNROLL for (size_t t = 0; t < 3; t++) sum[t][0] =
+          vf_fma(g, vf_load(x + p * w->input_pixel + w->taps[t]), sum[t][0]);
+    }
+  }
+  LK_UNROLL for (size_t t = 0; t < 3; t++)
+      vf_store(sums + t * LK_LANES, (sum[t][0] + sum[t][1]) + (sum[t][2] + sum[t][3]));
+}
+
+static void add_pixels(const float *from, float *to, size_t stride, size_t count) {
+  for (size_t p = 0; p < count; p++, from += LK_LANES, to += stride)
+    vf_store(to, vf_load(to) + vf_load(from));
+}
+
 const lk_blocked_kernels LK_NAME(lk_blocked_kernels) = {
     .lanes = LK_LANES,
     .pixels = PIXELS,
@@ -338,4 +422,8 @@ const lk_blocked_kernels LK_NAME(lk_blocked_kernels) = {
     .depthwise_row = depthwise_row,
     .scale = scale,
     .sum = sum,
+    .weight_tile = {WEIGHT_TILES(1), WEIGHT_TILES(2)},
+    .weight_channels = WEIGHT_CHANNELS,
+    .depthwise_weights = depthwise_weights,
+    .add_pixels = add_pixels,
 };

@@ -124,6 +124,7 @@ static void transform_window(const lk_winograd_kernels *k, const quad *g, quad *
 typedef struct packing {
   const lk_blocked_conv *conv;
   const float *weight;
+  bool is_adjoint;
   float *packed;
 } packing;
 
@@ -142,8 +143,10 @@ static void pack_panel(void *context, size_t index) {
       for (size_t o = 0; o < 4; o++) {
         const size_t output = block * lanes + first + o;
         if (i >= channels || output >= conv->out_channels) continue;
-        const float *window = packing->weight + (output * channels + i) * taps;
-        for (size_t tap = 0; tap < taps; tap++) g[tap][o] = window[tap];
+        const float *window =
+            lk_window(conv, packing->weight, packing->is_adjoint, 0, output, i);
+        for (size_t tap = 0; tap < taps; tap++)
+          g[tap][o] = window[packing->is_adjoint ? taps - 1 - tap : tap];
       }
       quad u[LK_MAX_TILE_INPUTS * LK_MAX_TILE_INPUTS];
       transform_window(p.transforms, g, u);
@@ -154,8 +157,9 @@ static void pack_panel(void *context, size_t index) {
     }
 }
 
-void lk_winograd_pack(lk_pool *pool, const lk_blocked_conv *b, const float *weight, float *packed) {
-  lk_parallel_for(pool, make_plan(b).panels, pack_panel, &(packing){b, weight, packed});
+void lk_winograd_pack(lk_pool *pool, const lk_blocked_conv *b, const float *weight,
+                      bool is_adjoint, float *packed) {
+  lk_parallel_for(pool, make_plan(b).panels, pack_panel, &(packing){b, weight, is_adjoint, packed});
 }
 
 static size_t worker_floats(const plan *p) {

@@ -33,7 +33,7 @@ package struct Concat: MovementLayer {
     return [TensorSpec(try first.shape.replacing(axis, with: extent), first.type)]
   }
 
-  func movement(for inputs: [TensorSpec]) throws -> any PreparedLayer {
+  func movement(for inputs: [TensorSpec]) throws -> any Movement {
     let axis = try inputs[0].shape.axis(axis)
     let rows = inputs[0].shape.count(before: axis)
     let lengths = inputs.map { $0.shape.count(from: axis) }
