@@ -59,6 +59,12 @@ typedef struct lk_winograd_kernels {
   void (*input)(const float *from, size_t row, float *to, size_t position_stride);
   /// Aᵀ m A, then bias, residual and activation.
   void (*output)(const float *products, size_t position_stride, const lk_winograd_target *target);
+  /// G g Gᵀ of windows [tap][block].
+  void (*weight)(const float *windows, float *to, size_t position_stride);
+  /// A y Aᵀ of a block of an output's gradient.
+  void (*output_gradient)(const float *from, size_t row, float *to, size_t position_stride);
+  /// Gᵀ u G, to windows [tap][block].
+  void (*weight_gradient)(const float *sums, size_t position_stride, float *windows);
 } lk_winograd_kernels;
 
 /// One output row of a depthwise convolution: `width` pixels of one block.
@@ -156,7 +162,13 @@ const char *lk_winograd_name(const lk_blocked_conv *conv);
 
 size_t lk_winograd_packed_floats(const lk_blocked_conv *conv);
 void lk_winograd_pack(lk_pool *pool, const lk_blocked_conv *conv, const float *weight,
-                      bool is_adjoint, float *packed);
+                      float *packed);
+void lk_winograd_repack(lk_pool *pool, const lk_blocked_conv *conv, const float *weight,
+                        bool is_adjoint, float *packed);
+size_t lk_winograd_weight_gradient_scratch_bytes(const lk_blocked_conv *conv);
+void lk_winograd_weight_gradient(lk_pool *pool, const lk_blocked_conv *conv, const float *input,
+                                 const float *output_gradient, bool adds, float *weight_gradient,
+                                 void *scratch);
 size_t lk_winograd_scratch_bytes(const lk_blocked_conv *conv);
 void lk_winograd_run(lk_pool *pool, const lk_blocked_conv *conv, const float *input,
                      const float *weights, const float *bias, const float *residual, float *output,

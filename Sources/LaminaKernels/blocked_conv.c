@@ -260,8 +260,8 @@ static void pack_depthwise(const lk_blocked_conv *b, const float *weight, bool i
                                          : 0;
 }
 
-static void pack(lk_pool *pool, const lk_blocked_conv *b, const float *weight, bool is_adjoint,
-                 const float *bias, void *packed) {
+static void pack(lk_pool *pool, const lk_blocked_conv *b, const float *weight, const float *bias,
+                 bool is_adjoint, bool is_quick, void *packed) {
   float *to = packed;
   const size_t count = lk_bias_floats(b);
   memset(to, 0, count * sizeof *to);
@@ -270,26 +270,28 @@ static void pack(lk_pool *pool, const lk_blocked_conv *b, const float *weight, b
   switch (b->algorithm) {
   case LK_CONV_DIRECT:
   case LK_CONV_FROM_PLAIN:
-    lk_parallel_for(pool, make_plan(b).panels, pack_panel,
-                    &(packing){b, weight, is_adjoint, to});
+    lk_parallel_for(pool, make_plan(b).panels, pack_panel, &(packing){b, weight, is_adjoint, to});
     break;
   case LK_CONV_DEPTHWISE:
     pack_depthwise(b, weight, is_adjoint, to);
     break;
   case LK_CONV_WINOGRAD:
-    lk_winograd_pack(pool, b, weight, is_adjoint, to);
+    if (is_quick)
+      lk_winograd_repack(pool, b, weight, is_adjoint, to);
+    else
+      lk_winograd_pack(pool, b, weight, to);
     break;
   }
 }
 
 void lk_blocked_conv_pack(lk_pool *pool, const lk_blocked_conv *b, const float *weight,
                           const float *bias, void *packed) {
-  pack(pool, b, weight, false, bias, packed);
+  pack(pool, b, weight, bias, false, false, packed);
 }
 
-void lk_blocked_conv_pack_adjoint(lk_pool *pool, const lk_blocked_conv *b, const float *weight,
-                                  void *packed) {
-  pack(pool, b, weight, true, NULL, packed);
+void lk_blocked_conv_repack(lk_pool *pool, const lk_blocked_conv *b, const float *weight,
+                            const float *bias, bool is_adjoint, void *packed) {
+  pack(pool, b, weight, bias, is_adjoint, true, packed);
 }
 
 // ------------------------------------------------------------------------------------------------

@@ -167,7 +167,7 @@ static void pack_phases(void *context, size_t index) {
 void lk_input_gradient_pack(lk_pool *pool, const lk_input_gradient *g, const float *weight,
                             void *packed) {
   if (!g->is_strided) {
-    lk_blocked_conv_pack_adjoint(pool, &g->adjoint, weight, packed);
+    lk_blocked_conv_repack(pool, &g->adjoint, weight, NULL, true, packed);
     return;
   }
   packing p = {make_strided(g), weight, packed};
@@ -364,6 +364,7 @@ static size_t depthwise_floats(const lk_blocked_conv *b) {
 
 size_t lk_weight_gradient_scratch_bytes(const lk_blocked_conv *b) {
   if (b->algorithm == LK_CONV_DEPTHWISE) return depthwise_floats(b) * sizeof(float);
+  if (b->algorithm == LK_CONV_WINOGRAD) return lk_winograd_weight_gradient_scratch_bytes(b);
   const weight_plan p = make_weight_plan(b);
   const size_t sums = p.blocks_out * b->conv.groups * p.lanes * p.steps;
   return (padded_floats(&b->conv, &p) + sums) * sizeof(float);
@@ -560,6 +561,10 @@ void lk_weight_gradient_run(lk_pool *pool, const lk_blocked_conv *b, const float
                             const float *output_gradient, bool adds, float *weight_gradient,
                             void *scratch) {
   const lk_conv2d *c = &b->conv;
+  if (b->algorithm == LK_CONV_WINOGRAD) {
+    lk_winograd_weight_gradient(pool, b, input, output_gradient, adds, weight_gradient, scratch);
+    return;
+  }
   if (b->algorithm == LK_CONV_DEPTHWISE) {
     const lk_blocked_kernels *kernels = lk_blocked_kernels_for(b->isa);
     depthwise_run run = {b,

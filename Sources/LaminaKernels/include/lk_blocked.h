@@ -54,10 +54,12 @@ size_t lk_blocked_conv_packed_bytes(const lk_blocked_conv *conv);
 void lk_blocked_conv_pack(lk_pool *pool, const lk_blocked_conv *conv, const float *weight,
                           const float *bias, void *packed);
 
-/// Packs the weight [in_channels, out_channels / groups, kernel_height, kernel_width] of the
-/// convolution with stride 1 whose input's gradient `conv` computes from its output's gradient.
-void lk_blocked_conv_pack_adjoint(lk_pool *pool, const lk_blocked_conv *conv, const float *weight,
-                                  void *packed);
+/// The same with 32-bit arithmetic, for a weight that changes at every step.
+///
+/// `is_adjoint`: the weight [in_channels, out_channels / groups, kernel_height, kernel_width] is that
+/// of the convolution with stride 1 whose input's gradient `conv` computes from its output's.
+void lk_blocked_conv_repack(lk_pool *pool, const lk_blocked_conv *conv, const float *weight,
+                            const float *bias, bool is_adjoint, void *packed);
 
 /// Bytes of scratch for lk_blocked_conv_run on a pool of `conv->threads` threads.
 size_t lk_blocked_conv_scratch_bytes(const lk_blocked_conv *conv);

@@ -75,9 +75,9 @@ struct ConvolutionTraining: PreparedTraining {
   func forward(_ call: ForwardCall) throws {
     guard let packed = call.scratch.baseAddress else { return }
     withUnsafePointer(to: convolution) { convolution in
-      lk_blocked_conv_pack(
+      lk_blocked_conv_repack(
         call.pool.handle, convolution, call.parameters[0].floats,
-        hasBias ? call.parameters[1].floats : nil, packed)
+        hasBias ? call.parameters[1].floats : nil, false, packed)
       lk_blocked_conv_run(
         call.pool.handle, convolution, call.inputs[0].floats, packed, nil,
         call.outputs[0].floats, packed + packedBytes)
