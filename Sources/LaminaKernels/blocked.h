@@ -120,8 +120,8 @@ typedef struct lk_blocked_kernels {
   size_t weight_channels;
   /// Sums of three blocks.
   void (*depthwise_weights)(const lk_depthwise_weights *w, float *sums);
-  /// to[p · stride] += from[p] for `count` pixels of a block; `stride` in floats.
-  void (*add_pixels)(const float *from, float *to, size_t stride, size_t count);
+  /// to[p · stride] = from[p] for `count` pixels of a block, or added; NULL stands for zeros.
+  void (*put_pixels)(const float *from, float *to, size_t stride, size_t count, bool adds);
 } lk_blocked_kernels;
 
 extern const lk_blocked_kernels lk_blocked_kernels_scalar, lk_blocked_kernels_neon,

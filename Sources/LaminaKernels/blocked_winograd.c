@@ -173,8 +173,8 @@ static void repack_block(void *context, size_t index) {
   float *panel = packing->packed + block * lanes * p.positions * p.steps;
   const size_t end = lk_least(first_channel + lanes, p.steps);
   float windows[MAX_WINDOW * LK_MAX_BLOCK] = {0};
-  for (size_t i = first_channel; i < end; i++)
-    for (size_t first = 0; first < width; first += lanes) {
+  for (size_t first = 0; first < width; first += lanes)
+    for (size_t i = first_channel; i < end; i++) {
       const size_t start = block * lanes + first;
       const size_t count =
           i < channels ? lk_least(lanes, conv->out_channels - start) : 0;
@@ -383,9 +383,10 @@ static gradient_plan make_gradient_plan(const lk_blocked_conv *b) {
   return g;
 }
 
-static size_t sum_floats(const plan *p) {
-  return p->positions * p->steps * p->blocks_out * p->kernels->lanes;
-}
+/// Distance of the sums of neighbouring positions of a panel; the last panel may have less.
+static size_t sum_position(const plan *p) { return (2 * p->steps | 1) * p->kernels->lanes; }
+
+static size_t sum_floats(const plan *p) { return p->panels * p->positions * sum_position(p); }
 
 size_t lk_winograd_weight_gradient_scratch_bytes(const lk_blocked_conv *b) {
   const gradient_plan g = make_gradient_plan(b);
@@ -454,8 +455,7 @@ static void add_products(void *context, size_t index) {
   const size_t lanes = p->kernels->lanes, most = p->kernels->weight_channels;
   const size_t panel = index / p->positions, position = index % p->positions;
   const size_t vectors = lk_least(2, p->blocks_out - 2 * panel);
-  float *sums = run->sums + 2 * panel * lanes * p->positions * p->steps +
-                position * p->steps * vectors * lanes;
+  float *sums = run->sums + (panel * p->positions + position) * sum_position(p);
   if (run->first == 0) memset(sums, 0, p->steps * vectors * lanes * sizeof *sums);
   lk_weight_tile tile = {.gradient = run->gradients + position * g->gradient_position +
                                      2 * panel * run->count * lanes,
@@ -482,13 +482,13 @@ static void unpack_sums(void *context, size_t index) {
   const size_t lanes = p->kernels->lanes, taps = p->transforms->height * p->transforms->width;
   const size_t block = index / p->blocks_in * 2, first_channel = index % p->blocks_in * lanes;
   const size_t width = lk_least(2, p->blocks_out - block) * lanes;
-  const float *sums = run->sums + block * lanes * p->positions * p->steps;
+  const float *sums = run->sums + index / p->blocks_in * p->positions * sum_position(p);
   const size_t end = lk_least(first_channel + lanes, conv->in_channels);
   float windows[MAX_WINDOW * LK_MAX_BLOCK];
   for (size_t first = 0; first < width; first += lanes)
     for (size_t i = first_channel; i < end; i++) {
       const size_t start = block * lanes + first;
-      p->transforms->weight_gradient(sums + i * width + first, p->steps * width, windows);
+      p->transforms->weight_gradient(sums + i * width + first, sum_position(p), windows);
       for (size_t o = 0; o < lanes && start + o < conv->out_channels; o++) {
         float *to = run->to + ((start + o) * conv->in_channels + i) * taps;
         for (size_t tap = 0; tap < taps; tap++)
