@@ -93,12 +93,13 @@ conformance: build .venv-conformance/ready ## run ONNX's own backend tests
 	LAMINA_LIBRARY=$(CURDIR)/$(LIBRARY) PYTHONPATH=examples/python \
 	  .venv-conformance/bin/python examples/python/conformance.py
 
-parity: build .venv-parity/ready ## compare whole networks with PyTorch
+NETWORKS ?=
+parity: build .venv-parity/ready ## compare networks, or those named by NETWORKS, with PyTorch, Keras and ONNX Runtime
 	LAMINA_LIBRARY=$(CURDIR)/$(LIBRARY) PYTHONPATH=examples/python \
-	  .venv-parity/bin/python examples/python/parity.py
+	  .venv-parity/bin/python -m parity $(NETWORKS)
 
 .venv-conformance/ready: WITH = numpy onnx==1.23.2
-.venv-parity/ready: WITH = numpy torch torchvision timm
+.venv-parity/ready: WITH = numpy torch torchvision timm keras h5py onnx onnxscript onnxruntime safetensors
 .venv-peers/ready: WITH = numpy onnx onnxruntime onnxscript openvino ncnn pnnx torch torchvision timm
 .venv-%/ready: | packages-venv
 	python3 -m venv $(@D)

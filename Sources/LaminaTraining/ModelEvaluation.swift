@@ -10,9 +10,11 @@ extension Model {
   public func evaluate(
     _ data: any TrainingData, losses: [LossTerm]? = nil, batchSize: Int = 32,
     pool: ThreadPool? = nil, limits: Limits = Limits(),
-    onBatch: ((_ indices: Range<Int>, _ outputs: [TensorView], _ labels: [Labels]) throws -> Void)? =
+    onBatch: (
+      (_ indices: Range<Int>, _ outputs: [TensorView], _ labels: [Labels]) throws -> Void
+    )? =
       nil
-  ) throws -> Measurement {
+  ) throws -> TrainingScore {
     let terms = try losses ?? lossTerms(SoftmaxCrossEntropy())
     var options = SessionOptions()
     options.limits = limits
@@ -20,7 +22,7 @@ extension Model {
     let objective = try Objective(
       terms, outputs: options.outputs ?? [], withoutAuxiliary: true)
     let session = try Session(model: self, options: options, pool: pool)
-    var result = Measurement()
+    var result = TrainingScore()
     let size = max(batchSize, 1)
     for start in stride(from: 0, to: data.count, by: size) {
       let range = start..<min(start + size, data.count)

@@ -30,7 +30,7 @@ public final class Trainer {
   let callbacks: [any TrainingCallback]
   let losses: [LossTerm]
   let folder: CheckpointFolder?
-  var measured = Measurement()
+  var measured = TrainingScore()
   var rollbacks = 0
   private let objective: Objective
   private var pendingBatches = 0
@@ -166,11 +166,11 @@ public final class Trainer {
       if batch + 1 < batchesPerEpoch { data.prefetch(indices(batch + 1), epoch: epoch) }
       let rate = learningRate
       let isLast = batch + 1 == batchesPerEpoch
-      var result = content.count == 0 ? Measurement() : try train(content)
+      var result = content.count == 0 ? TrainingScore() : try train(content)
       if pendingBatches > 0, isLast || pendingBatches == options.accumulatedBatches,
         try !updateWeights()
       {
-        result = Measurement()
+        result = TrainingScore()
       }
       measured.add(result)
       items += content.count
@@ -201,7 +201,7 @@ public final class Trainer {
   }
 
   /// Adds the gradients of a batch; a measurement of nothing when it was left out.
-  private func train(_ content: Batch) throws -> Measurement {
+  private func train(_ content: Batch) throws -> TrainingScore {
     let seed = CounterRandom(seed: options.seed, name: "batch").bits(UInt64(batchesSoFar))
     let objective = objective
     let measure = { (outputs: [TensorView], gradients: [MutableTensorView]) in
@@ -222,7 +222,7 @@ public final class Trainer {
       session.buffers.allSatisfy({ optimizer.squareSum($0.update).isFinite })
     else {
       try handleNonFinite(loss: result.loss)
-      return Measurement()
+      return TrainingScore()
     }
     session.commitBuffers()
     pendingBatches += 1
@@ -293,7 +293,7 @@ public final class Trainer {
     history.append(logs)
     epoch += 1
     batch = 0
-    measured = Measurement()
+    measured = TrainingScore()
     try saveCheckpoint()
     if folder == nil { try keepSafeState() }
   }
@@ -322,7 +322,7 @@ public struct TrainingProgress: Sendable {
   /// Batches of an epoch.
   public var batches: Int
   /// Loss and accuracy of the epoch so far.
-  public var measured: Measurement
+  public var measured: TrainingScore
   /// The learning rate of the batch.
   public var learningRate: Double
   /// Items trained on in a second, of the epoch so far.

@@ -54,6 +54,8 @@ extension Trainer {
         "expected '\(name.escapedForDisplay())' to be \(target.spec), found \(sources[name].map { "\($0.spec)" } ?? "none")"
       )
     }
-    for (name, target) in targets { try sources[name].map { try target.overwrite(with: $0, name: name) } }
+    for (name, target) in targets {
+      try sources[name].map { try target.overwrite(with: $0, name: name) }
+    }
   }
 }

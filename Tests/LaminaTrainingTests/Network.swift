@@ -84,7 +84,8 @@ struct TestDropout: Layer {
   func backward(_ call: BackwardCall) throws {
     guard let dy = call.outputGradients[0] else { return }
     for i in 0..<dy.shape.count {
-      call.inputGradients[0]?.floats[i] += factor(call.seed, i) * dy.floats[i]
+      call.inputGradients[0]?.floats[i] +=
+        (call.isTraining ? factor(call.seed, i) : 1) * dy.floats[i]
     }
   }
 }
@@ -129,10 +130,12 @@ func network(hidden: Int = 16, seed: UInt64 = 1, auxiliary: Bool = false) throws
   let first = try builder.add("test.linear", "first", mean, attributes: ["units": .int(hidden)])
   let tanh = try builder.add("test.tanh", "tanh", first)
   let dropped = try builder.add("test.dropout", "drop", tanh)
-  try builder.output(builder.add("test.linear", "head", dropped, attributes: ["units": .int(3)]), name: "output")
+  try builder.output(
+    builder.add("test.linear", "head", dropped, attributes: ["units": .int(3)]), name: "output")
   var metadata = ModelMetadata()
   if auxiliary {
-    try builder.output(builder.add("test.linear", "aux", tanh, attributes: ["units": .int(3)]), name: "aux1")
+    try builder.output(
+      builder.add("test.linear", "aux", tanh, attributes: ["units": .int(3)]), name: "aux1")
     metadata.provenance["loss_weight.aux1"] = "0.3"
   }
   return try Model(

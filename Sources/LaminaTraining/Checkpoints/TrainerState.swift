@@ -86,7 +86,8 @@ extension Trainer {
     }
     func double(_ json: JSON?) throws -> Double {
       guard let number = json?.double ?? json?.string.flatMap({ Double($0) }) else {
-        throw LaminaError(.format, "expected a number, found \(json?.typeName ?? "none")", path: path)
+        throw LaminaError(
+          .format, "expected a number, found \(json?.typeName ?? "none")", path: path)
       }
       return number
     }
@@ -107,7 +108,8 @@ extension Trainer {
     }
     try overwrite(learnedTensors + optimizerTensors, with: checkpoint.tensors)
     try optimizer.restore(
-      step: count("optimizer_step"), numbers: state.array("optimizer_numbers").map { try double($0) }
+      step: count("optimizer_step"),
+      numbers: state.array("optimizer_numbers").map { try double($0) }
     ) { key, name in checkpoint.tensors["optimizer/\(name)/\(key)"] }
     for (index, callback) in callbacks.enumerated() {
       var callbackState = CallbackState()

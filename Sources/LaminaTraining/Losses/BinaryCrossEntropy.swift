@@ -61,5 +61,7 @@ struct BinaryTargets {
     }
   }
 
-  subscript(index: Int) -> Double { values.map { Double($0.floats[index]) } ?? Double(classes[index]) }
+  subscript(index: Int) -> Double {
+    values.map { Double($0.floats[index]) } ?? Double(classes[index])
+  }
 }

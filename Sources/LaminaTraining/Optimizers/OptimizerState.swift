@@ -94,7 +94,9 @@ public final class OptimizerState {
   ///
   /// - Parameter tensors: by `KEY` and name of the state.
   /// - Throws: `weights` when a tensor is missing or of another shape, `argument` for another count of numbers.
-  public func restore(step: Int, numbers: [Double], tensor: (_ key: String, _ name: String) -> Tensor?)
+  public func restore(
+    step: Int, numbers: [Double], tensor: (_ key: String, _ name: String) -> Tensor?
+  )
     throws
   {
     guard step >= 0, numbers.count == self.numbers.count else {

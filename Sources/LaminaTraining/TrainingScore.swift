@@ -1,7 +1,7 @@
 import LaminaCore
 
 /// Loss and accuracy, added up over items.
-public struct Measurement: Sendable, Hashable {
+public struct TrainingScore: Sendable, Hashable {
   /// Σ loss of an item.
   public internal(set) var lossSum = 0.0
   /// Items.
@@ -18,7 +18,7 @@ public struct Measurement: Sendable, Hashable {
     classifiedCount == 0 ? nil : Double(correctCount) / Double(classifiedCount)
   }
 
-  mutating func add(_ other: Measurement) {
+  mutating func add(_ other: TrainingScore) {
     lossSum += other.lossSum
     count += other.count
     correctCount += other.correctCount
@@ -52,13 +52,13 @@ struct Objective: Sendable {
 
   /// - Parameter gradients: for each output; written whole.
   func measure(_ outputs: [TensorView], _ labels: [Labels], gradients: [MutableTensorView] = [])
-    throws -> Measurement
+    throws -> TrainingScore
   {
     guard labels.count == 1 || labels.count == termCount else {
       throw LaminaError(
         .argument, "expected labels for \(termCount) terms of the loss, found \(labels.count)")
     }
-    var result = Measurement()
+    var result = TrainingScore()
     for (index, gradient) in gradients.enumerated()
     where !terms.contains(where: { $0.output == index }) {
       gradient.elements(as: Float.self).initialize(repeating: 0)
@@ -80,7 +80,7 @@ struct Objective: Sendable {
   }
 
   private func countRightClasses(
-    _ output: TensorView, _ labels: Labels, _ result: inout Measurement
+    _ output: TensorView, _ labels: Labels, _ result: inout TrainingScore
   ) {
     guard case .classes(let classes) = labels, !classes.isEmpty,
       output.shape.count % classes.count == 0

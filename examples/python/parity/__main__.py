@@ -1,0 +1,33 @@
+"""Compares networks with those of torchvision, timm, Keras and PyTorch, and with ONNX Runtime.
+
+`make parity` runs it; names on the command line choose networks. Weights are random, saved in the other library's
+files under its names, and read by Lamina's own maps; every stage and the output must be within 1e-4 of their range.
+"""
+
+import itertools
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+import lamina
+from parity import keras_networks, onnx_files, torch_networks
+from parity.table import show, summarise
+
+
+def main():
+    names = set(sys.argv[1:])
+    warnings.simplefilter("ignore")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder:
+        modules = torch_networks, keras_networks, onnx_files
+        rows = show(itertools.chain.from_iterable(module.rows(Path(folder), names) for module in modules))
+    sys.exit(0 if summarise(rows) else 1)
+
+
+if __name__ == "__main__":
+    main()
