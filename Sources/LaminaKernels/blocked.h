@@ -133,6 +133,11 @@ static inline size_t lk_least(size_t a, size_t b) { return a < b ? a : b; }
 static inline size_t lk_most(size_t a, size_t b) { return a > b ? a : b; }
 static inline size_t lk_ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 
+/// to = from, or to += from.
+static inline void lk_put(const float *from, size_t count, bool adds, float *to) {
+  for (size_t i = 0; i < count; i++) to[i] = adds ? to[i] + from[i] : from[i];
+}
+
 /// The first of part `index` when `count` things are dealt out evenly to `parts`.
 static inline size_t lk_share(size_t count, size_t parts, size_t index) {
   return count * index / parts;

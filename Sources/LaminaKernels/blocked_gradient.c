@@ -1,5 +1,6 @@
 // Gradients of convolutions of blocked maps.
 #include "blocked.h"
+#include "gemm.h"
 #include "map_halo.h"
 
 #include <stdatomic.h>
@@ -518,20 +519,22 @@ static void pad_plane(void *context, size_t plane) {
 static void unpack(void *context, size_t index) {
   const weight_run *run = context;
   const weight_plan *p = &run->plan;
+  const lk_pack_rows_kernel transpose = lk_gemm_kernels_for(run->conv->isa)->pack_columns;
   const size_t panel = index / p->blocks_in, block = index % p->blocks_in;
   const size_t group = panel / p->panels_in_group, first = panel % p->panels_in_group * 2;
   const size_t vectors = lk_least(2, p->blocks_out - first), width = vectors * p->lanes;
   const float *sums = run->sums + (group * p->blocks_out + first) * p->lanes * p->steps;
   const size_t channels = lk_least(p->run, p->channels - block * p->run);
-  const size_t end = lk_least(p->outputs, first * p->lanes + width);
-  for (size_t o = first * p->lanes; o < end; o++) {
-    float *to = run->to + ((group * p->outputs + o) * p->channels + block * p->run) * p->taps;
-    for (size_t tap = 0; tap < p->taps; tap++) {
-      const float *from = sums + sum_place(p, block, tap, vectors) + (o - first * p->lanes);
+  const size_t outputs = lk_least(p->outputs - first * p->lanes, width);
+  float *to = run->to + ((group * p->outputs + first * p->lanes) * p->channels + block * p->run) *
+                            p->taps;
+  float rows[2 * LK_MAX_BLOCK * LK_MAX_BLOCK];
+  for (size_t tap = 0; tap < p->taps; tap++) {
+    transpose(sums + sum_place(p, block, tap, vectors), width, channels, outputs, 1, rows,
+              channels);
+    for (size_t o = 0; o < outputs; o++)
       for (size_t i = 0; i < channels; i++)
-        to[i * p->taps + tap] =
-            run->adds ? to[i * p->taps + tap] + from[i * width] : from[i * width];
-    }
+        lk_put(rows + o * channels + i, 1, run->adds, to + (o * p->channels + i) * p->taps + tap);
   }
 }
 
