@@ -527,9 +527,12 @@ static void depthwise_weights(const lk_depthwise_weights *w, float *sums) {
       vf_store(sums + t * LK_LANES, (sum[t][0] + sum[t][1]) + (sum[t][2] + sum[t][3]));
 }
 
-static void add_pixels(const float *from, float *to, size_t stride, size_t count) {
-  for (size_t p = 0; p < count; p++, from += LK_LANES, to += stride)
-    vf_store(to, vf_load(to) + vf_load(from));
+static void put_pixels(const float *from, float *to, size_t stride, size_t count, bool adds) {
+  if (!from && adds) return;
+  for (size_t p = 0; p < count; p++, to += stride) {
+    const vf value = from ? vf_load(from + p * LK_LANES) : vf_set(0);
+    vf_store(to, adds ? vf_load(to) + value : value);
+  }
 }
 
 const lk_blocked_kernels LK_NAME(lk_blocked_kernels) = {
@@ -548,5 +551,5 @@ const lk_blocked_kernels LK_NAME(lk_blocked_kernels) = {
     .weight_tile = {WEIGHT_TILES(1), WEIGHT_TILES(2)},
     .weight_channels = WEIGHT_CHANNELS,
     .depthwise_weights = depthwise_weights,
-    .add_pixels = add_pixels,
+    .put_pixels = put_pixels,
 };
