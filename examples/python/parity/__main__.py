@@ -15,7 +15,7 @@ from pathlib import Path
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import lamina
-from parity import keras_networks, onnx_files, torch_networks
+from parity import keras_networks, onnx_files, pretrained, torch_networks
 from parity.table import show, summarise
 
 
@@ -24,7 +24,7 @@ def main():
     warnings.simplefilter("ignore")
     logging.getLogger("absl").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
-        modules = torch_networks, keras_networks, onnx_files
+        modules = torch_networks, keras_networks, onnx_files, pretrained
         rows = show(itertools.chain.from_iterable(module.rows(Path(folder), names) for module in modules))
     sys.exit(0 if summarise(rows) else 1)
 
