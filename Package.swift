@@ -30,7 +30,10 @@ let package = Package(
     .target(name: "LaminaWeights", dependencies: ["LaminaCore", "CZlib"]),
     .target(name: "LaminaImageShim", dependencies: ["CJPEG", "CPNG"]),
     .target(
-      name: "LaminaImages", dependencies: ["LaminaCore", "LaminaKernels", "LaminaImageShim"]),
+      name: "LaminaImages",
+      dependencies: ["LaminaCore", "LaminaKernels", "LaminaImageShim", "CZlib"]),
+    .target(
+      name: "LaminaTraining", dependencies: ["LaminaCore", "LaminaKernels", "LaminaImages"]),
     .target(
       name: "LaminaC",
       dependencies: [
@@ -42,7 +45,7 @@ let package = Package(
       name: "Lamina",
       dependencies: [
         "LaminaCore", "LaminaLayers", "LaminaBlocks", "LaminaModels", "LaminaWeights",
-        "LaminaImages",
+        "LaminaImages", "LaminaTraining",
       ]),
     .executableTarget(name: "lamina-tool", dependencies: ["Lamina"]),
 
@@ -57,6 +60,7 @@ let package = Package(
       name: "LaminaModelsTests", dependencies: ["AllocationCounter", "LaminaTestSupport"]),
     .testTarget(name: "LaminaWeightsTests", dependencies: ["LaminaTestSupport"]),
     .testTarget(name: "LaminaImagesTests", dependencies: ["LaminaTestSupport"]),
+    .testTarget(name: "LaminaTrainingTests", dependencies: ["LaminaTestSupport"]),
     .testTarget(
       name: "CAPITests",
       dependencies: ["AllocationCounter", "CLamina", "LaminaC", "LaminaTestSupport"]),

@@ -3,4 +3,5 @@
 @_exported import LaminaImages
 @_exported import LaminaLayers
 @_exported import LaminaModels
+@_exported import LaminaTraining
 @_exported import LaminaWeights

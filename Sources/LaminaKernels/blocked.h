@@ -11,6 +11,8 @@ enum {
   LK_MAX_BLOCK = 16,
   LK_AHEAD = 2048,
   LK_WINOGRAD_FORMS = 10,
+  /// Taps along an axis of a convolution that has a gradient here.
+  LK_MAX_PHASE_TAPS = 16,
 };
 
 /// A tile of some pixels in a row times one or two blocks of output channels.
@@ -57,6 +59,12 @@ typedef struct lk_winograd_kernels {
   void (*input)(const float *from, size_t row, float *to, size_t position_stride);
   /// Aᵀ m A, then bias, residual and activation.
   void (*output)(const float *products, size_t position_stride, const lk_winograd_target *target);
+  /// G g Gᵀ of windows [tap][block].
+  void (*weight)(const float *windows, float *to, size_t position_stride);
+  /// A y Aᵀ of a block of an output's gradient.
+  void (*output_gradient)(const float *from, size_t row, float *to, size_t position_stride);
+  /// Gᵀ u G, to windows [tap][block].
+  void (*weight_gradient)(const float *sums, size_t position_stride, float *windows);
 } lk_winograd_kernels;
 
 /// One output row of a depthwise convolution: `width` pixels of one block.
@@ -68,6 +76,29 @@ typedef struct lk_depthwise_row {
   float *output;
   lk_activation activation;
 } lk_depthwise_row;
+
+/// Input channels, or taps that lie side by side, of a tile of a weight's gradient.
+enum { LK_MAX_WEIGHT_CHANNELS = 8 };
+
+/// Products of `count` inputs that lie side by side with one or two blocks of output gradients,
+/// summed over the pixels of some rows of some images and added to to[j · to_stride].
+typedef struct lk_weight_tile {
+  const float *input, *gradient;
+  size_t input_pixel, input_row, input_image;
+  size_t gradient_row, gradient_image, gradient_block;
+  size_t images, rows, width;
+  float *to;
+  size_t to_stride;
+} lk_weight_tile;
+
+typedef void (*lk_weight_tile_kernel)(const lk_weight_tile *tile);
+
+/// Products of a block of input and output gradient, pixel by pixel, for three taps.
+typedef struct lk_depthwise_weights {
+  const float *input, *gradient;
+  const ptrdiff_t *taps;
+  size_t input_pixel, input_row, gradient_row, rows, width;
+} lk_depthwise_weights;
 
 typedef struct lk_blocked_kernels {
   size_t lanes;
@@ -84,6 +115,13 @@ typedef struct lk_blocked_kernels {
                 lk_activation activation, float *y, size_t count);
   /// Sums of `rows` rows of `width` pixels.
   void (*sum)(const float *x, size_t row, size_t rows, size_t width, float *sums);
+  /// By blocks − 1 and inputs − 1; there are weight_channels of them.
+  lk_weight_tile_kernel weight_tile[2][LK_MAX_WEIGHT_CHANNELS];
+  size_t weight_channels;
+  /// Sums of three blocks.
+  void (*depthwise_weights)(const lk_depthwise_weights *w, float *sums);
+  /// to[p · stride] += from[p] for `count` pixels of a block; `stride` in floats.
+  void (*add_pixels)(const float *from, float *to, size_t stride, size_t count);
 } lk_blocked_kernels;
 
 extern const lk_blocked_kernels lk_blocked_kernels_scalar, lk_blocked_kernels_neon,
@@ -125,10 +163,28 @@ const char *lk_winograd_name(const lk_blocked_conv *conv);
 size_t lk_winograd_packed_floats(const lk_blocked_conv *conv);
 void lk_winograd_pack(lk_pool *pool, const lk_blocked_conv *conv, const float *weight,
                       float *packed);
+void lk_winograd_repack(lk_pool *pool, const lk_blocked_conv *conv, const float *weight,
+                        bool is_adjoint, float *packed);
+size_t lk_winograd_weight_gradient_scratch_bytes(const lk_blocked_conv *conv);
+void lk_winograd_weight_gradient(lk_pool *pool, const lk_blocked_conv *conv, const float *input,
+                                 const float *output_gradient, bool adds, float *weight_gradient,
+                                 void *scratch);
 size_t lk_winograd_scratch_bytes(const lk_blocked_conv *conv);
 void lk_winograd_run(lk_pool *pool, const lk_blocked_conv *conv, const float *input,
                      const float *weights, const float *bias, const float *residual, float *output,
                      void *scratch);
+
+/// The window of an output and an input channel of a group. The weight of the adjoint is that of
+/// the convolution whose input's gradient `conv` computes: inputs and outputs change places, and
+/// the taps their order.
+static inline const float *lk_window(const lk_conv2d *conv, const float *weight, bool is_adjoint,
+                                     size_t group, size_t output, size_t input) {
+  const size_t outputs = conv->out_channels / conv->groups;
+  const size_t inputs = conv->in_channels / conv->groups;
+  const size_t number = is_adjoint ? (group * inputs + input) * outputs + output
+                                   : (group * outputs + output) * inputs + input;
+  return weight + number * conv->kernel_height * conv->kernel_width;
+}
 
 /// Where the pixel at row `y` and column `x` of an image lies in a block of a map.
 static inline size_t lk_place(const lk_map *map, size_t lanes, size_t image, size_t y, size_t x) {

@@ -220,6 +220,7 @@ size_t lk_blocked_conv_packed_bytes(const lk_blocked_conv *b) {
 typedef struct packing {
   const lk_blocked_conv *conv;
   const float *weight;
+  bool is_adjoint;
   float *packed;
 } packing;
 
@@ -235,27 +236,32 @@ static void pack_panel(void *context, size_t index) {
   const size_t run = b->algorithm == LK_CONV_FROM_PLAIN ? 1 : lanes;
   const size_t group = index / p.panels_in_group, block = index % p.panels_in_group * 2;
   const size_t first = block * lanes, width = lk_least(2, p.blocks_out - block) * lanes;
-  const float *weight = packing->weight + group * outputs * channels * taps;
   float *to = packing->packed + (group * p.blocks_out + block) * lanes * p.steps;
   for (size_t c0 = 0; c0 < channels; c0 += run) {
     const size_t count = run == 1 ? 1 : lk_tap_steps(lk_least(run, channels - c0));
-    for (size_t tap = 0; tap < taps; tap++)
+    for (size_t tap = 0; tap < taps; tap++) {
+      const size_t from = packing->is_adjoint ? taps - 1 - tap : tap;
       for (size_t c = c0; c < c0 + count; c++)
         for (size_t o = first; o < first + width; o++)
-          *to++ = c < channels && o < outputs ? weight[(o * channels + c) * taps + tap] : 0;
+          *to++ = c < channels && o < outputs
+                      ? lk_window(conv, packing->weight, packing->is_adjoint, group, o, c)[from]
+                      : 0;
+    }
   }
 }
 
-static void pack_depthwise(const lk_blocked_conv *b, const float *weight, float *to) {
+static void pack_depthwise(const lk_blocked_conv *b, const float *weight, bool is_adjoint,
+                           float *to) {
   const size_t lanes = lk_blocked_kernels_for(b->isa)->lanes, taps = taps_of(&b->conv);
   for (size_t first = 0; first < b->conv.out_channels; first += lanes)
     for (size_t tap = 0; tap < taps; tap++)
       for (size_t c = first; c < first + lanes; c++)
-        *to++ = c < b->conv.out_channels ? weight[c * taps + tap] : 0;
+        *to++ = c < b->conv.out_channels ? weight[c * taps + (is_adjoint ? taps - 1 - tap : tap)]
+                                         : 0;
 }
 
-void lk_blocked_conv_pack(lk_pool *pool, const lk_blocked_conv *b, const float *weight,
-                          const float *bias, void *packed) {
+static void pack(lk_pool *pool, const lk_blocked_conv *b, const float *weight, const float *bias,
+                 bool is_adjoint, bool is_quick, void *packed) {
   float *to = packed;
   const size_t count = lk_bias_floats(b);
   memset(to, 0, count * sizeof *to);
@@ -264,15 +270,28 @@ void lk_blocked_conv_pack(lk_pool *pool, const lk_blocked_conv *b, const float *
   switch (b->algorithm) {
   case LK_CONV_DIRECT:
   case LK_CONV_FROM_PLAIN:
-    lk_parallel_for(pool, make_plan(b).panels, pack_panel, &(packing){b, weight, to});
+    lk_parallel_for(pool, make_plan(b).panels, pack_panel, &(packing){b, weight, is_adjoint, to});
     break;
   case LK_CONV_DEPTHWISE:
-    pack_depthwise(b, weight, to);
+    pack_depthwise(b, weight, is_adjoint, to);
     break;
   case LK_CONV_WINOGRAD:
-    lk_winograd_pack(pool, b, weight, to);
+    if (is_quick)
+      lk_winograd_repack(pool, b, weight, is_adjoint, to);
+    else
+      lk_winograd_pack(pool, b, weight, to);
     break;
   }
+}
+
+void lk_blocked_conv_pack(lk_pool *pool, const lk_blocked_conv *b, const float *weight,
+                          const float *bias, void *packed) {
+  pack(pool, b, weight, bias, false, false, packed);
+}
+
+void lk_blocked_conv_repack(lk_pool *pool, const lk_blocked_conv *b, const float *weight,
+                            const float *bias, bool is_adjoint, void *packed) {
+  pack(pool, b, weight, bias, is_adjoint, true, packed);
 }
 
 // ------------------------------------------------------------------------------------------------

@@ -183,8 +183,64 @@ LK_INLINE void transform_out(size_t n, size_t count, const vf *m, vf *y) {
   y[count - 1] += m[n - 1];
 }
 
+/// G g along one axis.
+LK_INLINE void transform_weight(size_t n, size_t taps, const vf *g, vf *u) {
+  u[0] = g[0];
+  if (n == 1) return;
+  const lk_points *points = lk_points_for(n);
+  u[0] *= (float)points->first;
+  u[n - 1] = g[taps - 1];
+  LK_UNROLL for (size_t j = 0; j < n / 2 - 1; j++) {
+    vf part[2];
+    LK_UNROLL for (size_t i = 0; i < taps; i++) {
+      const vf product = vf_set((float)points->weights[j][i]) * g[i];
+      part[i % 2] = i < 2 ? product : part[i % 2] + product;
+    }
+    u[2 * j + 1] = part[0] + part[1];
+    u[2 * j + 2] = part[0] - part[1];
+  }
+}
+
+/// A y along one axis, from `count` outputs.
+LK_INLINE void transform_gradient(size_t n, size_t count, const vf *y, vf *m) {
+  m[0] = y[0];
+  if (n == 1) return;
+  const lk_points *points = lk_points_for(n);
+  m[n - 1] = y[count - 1];
+  LK_UNROLL for (size_t j = 0; j < n / 2 - 1; j++) {
+    vf part[2] = {y[0], vf_set((float)points->powers[j][1]) * y[1]};
+    LK_UNROLL for (size_t i = 2; i < count; i++) part[i % 2] =
+        vf_fma(vf_set((float)points->powers[j][i]), y[i], part[i % 2]);
+    m[2 * j + 1] = part[0] + part[1];
+    m[2 * j + 2] = part[0] - part[1];
+  }
+}
+
+/// Gᵀ u along one axis, to `taps` taps.
+LK_INLINE void transform_sums(size_t n, size_t taps, const vf *u, vf *g) {
+  g[0] = u[0];
+  if (n == 1) return;
+  const lk_points *points = lk_points_for(n);
+  const size_t pairs = n / 2 - 1;
+  vf sum[4], difference[4];
+  LK_UNROLL for (size_t j = 0; j < pairs; j++) {
+    sum[j] = u[2 * j + 1] + u[2 * j + 2];
+    difference[j] = u[2 * j + 1] - u[2 * j + 2];
+  }
+  g[0] *= (float)points->first;
+  LK_UNROLL for (size_t i = 0; i < taps; i++) {
+    const vf *part = i % 2 == 0 ? sum : difference;
+    const vf first = vf_set((float)points->weights[0][i]) * part[0];
+    g[i] = i == 0 ? g[0] + first : first;
+    LK_UNROLL for (size_t j = 1; j < pairs; j++) g[i] =
+        vf_fma(vf_set((float)points->weights[j][i]), part[j], g[i]);
+  }
+  g[taps - 1] += u[n - 1];
+}
+
 #define N LK_MAX_TILE_INPUTS
 #define M LK_MAX_TILE_OUTPUTS
+#define TAPS LK_MAX_TILE_TAPS
 
 LK_INLINE void winograd_input(size_t rows, size_t columns, const float *from, size_t row, float *to,
                               size_t position_stride) {
@@ -245,6 +301,61 @@ LK_INLINE void winograd_output(size_t rows, size_t tile_rows, size_t columns, si
     }
 }
 
+LK_INLINE void winograd_weight(size_t rows, size_t height, size_t columns, size_t width,
+                               const float *windows, float *to, size_t position_stride) {
+  vf half[N][TAPS];
+  LK_UNROLL for (size_t j = 0; j < width; j++) {
+    vf g[TAPS], t[N];
+    LK_UNROLL for (size_t i = 0; i < height; i++) g[i] =
+        vf_load(windows + (i * width + j) * LK_LANES);
+    transform_weight(rows, height, g, t);
+    LK_UNROLL for (size_t i = 0; i < rows; i++) half[i][j] = t[i];
+  }
+  LK_UNROLL for (size_t i = 0; i < rows; i++) {
+    vf t[N];
+    transform_weight(columns, width, half[i], t);
+    LK_UNROLL for (size_t j = 0; j < columns; j++)
+        vf_store(to + (i * columns + j) * position_stride, t[j]);
+  }
+}
+
+LK_INLINE void winograd_output_gradient(size_t rows, size_t tile_rows, size_t columns,
+                                        size_t tile_columns, const float *from, size_t row,
+                                        float *to, size_t position_stride) {
+  vf half[N][M];
+  LK_UNROLL for (size_t j = 0; j < tile_columns; j++) {
+    vf y[M], t[N];
+    LK_UNROLL for (size_t i = 0; i < tile_rows; i++) y[i] = vf_load(from + i * row + j * LK_LANES);
+    transform_gradient(rows, tile_rows, y, t);
+    LK_UNROLL for (size_t i = 0; i < rows; i++) half[i][j] = t[i];
+  }
+  LK_UNROLL for (size_t i = 0; i < rows; i++) {
+    vf t[N];
+    transform_gradient(columns, tile_columns, half[i], t);
+    LK_UNROLL for (size_t j = 0; j < columns; j++)
+        vf_store(to + (i * columns + j) * position_stride, t[j]);
+  }
+}
+
+LK_INLINE void winograd_weight_gradient(size_t rows, size_t height, size_t columns, size_t width,
+                                        const float *sums, size_t position_stride,
+                                        float *windows) {
+  vf half[TAPS][N];
+  LK_UNROLL for (size_t j = 0; j < columns; j++) {
+    vf u[N], t[TAPS];
+    LK_UNROLL for (size_t i = 0; i < rows; i++) u[i] =
+        vf_load(sums + (i * columns + j) * position_stride);
+    transform_sums(rows, height, u, t);
+    LK_UNROLL for (size_t i = 0; i < height; i++) half[i][j] = t[i];
+  }
+  LK_UNROLL for (size_t i = 0; i < height; i++) {
+    vf t[TAPS];
+    transform_sums(columns, width, half[i], t);
+    LK_UNROLL for (size_t j = 0; j < width; j++)
+        vf_store(windows + (i * width + j) * LK_LANES, t[j]);
+  }
+}
+
 #define WINOGRAD(name, rows, height, columns, width)                                               \
   static void name##_input(const float *from, size_t row, float *to, size_t position_stride) {     \
     winograd_input(rows, columns, from, row, to, position_stride);                                 \
@@ -253,9 +364,21 @@ LK_INLINE void winograd_output(size_t rows, size_t tile_rows, size_t columns, si
                             const lk_winograd_target *target) {                                    \
     winograd_output(rows, rows - height + 1, columns, columns - width + 1, products,               \
                     position_stride, target);                                                      \
+  }                                                                                                \
+  static void name##_weight(const float *windows, float *to, size_t position_stride) {             \
+    winograd_weight(rows, height, columns, width, windows, to, position_stride);                   \
+  }                                                                                                \
+  static void name##_output_gradient(const float *from, size_t row, float *to,                     \
+                                     size_t position_stride) {                                     \
+    winograd_output_gradient(rows, rows - height + 1, columns, columns - width + 1, from, row, to, \
+                             position_stride);                                                     \
+  }                                                                                                \
+  static void name##_weight_gradient(const float *sums, size_t position_stride, float *windows) {  \
+    winograd_weight_gradient(rows, height, columns, width, sums, position_stride, windows);        \
   }
 #define WINOGRAD_ENTRY(name, rows, height, columns, width)                                         \
-  {rows, columns, height, width, name##_input, name##_output},
+  {rows, columns, height, width, name##_input, name##_output, name##_weight,                       \
+   name##_output_gradient, name##_weight_gradient},
 #define EACH_WINOGRAD(f)                                                                           \
   f(winograd_3x3_2, 4, 3, 4, 3) f(winograd_3x3_4, 6, 3, 6, 3) f(winograd_5x5_2, 6, 5, 6, 5)        \
       f(winograd_5x5_4, 8, 5, 8, 5) f(winograd_1x3_4, 1, 1, 6, 3) f(winograd_3x1_4, 6, 3, 1, 1)    \
@@ -325,6 +448,90 @@ static void sum(const float *x, size_t row, size_t rows, size_t width, float *su
   vf_store(sums, (part[0] + part[1]) + (part[2] + part[3]));
 }
 
+// ------------------------------------------------------------------------------------------------
+// Gradients
+
+#if defined(LK_TARGET_AVX512)
+#define WEIGHT_CHANNELS 8
+#else
+#define WEIGHT_CHANNELS 4
+#endif
+
+LK_INLINE void weight_tile(const lk_weight_tile *t, size_t vectors, size_t count) {
+  vf sum[2][WEIGHT_CHANNELS];
+  LK_UNROLL for (size_t v = 0; v < vectors; v++)
+      LK_UNROLL for (size_t j = 0; j < count; j++) sum[v][j] = vf_set(0);
+  const size_t block = t->gradient_block, pixel = t->input_pixel;
+  for (size_t image = 0; image < t->images; image++)
+    for (size_t y = 0; y < t->rows; y++) {
+      const float *x = t->input + image * t->input_image + y * t->input_row;
+      const float *gradient = t->gradient + image * t->gradient_image + y * t->gradient_row;
+      for (size_t p = 0; p < t->width; p++, x += pixel, gradient += LK_LANES) {
+        vf g[2];
+        LK_UNROLL for (size_t v = 0; v < vectors; v++) g[v] = vf_load(gradient + v * block);
+        LK_UNROLL for (size_t j = 0; j < count; j++) {
+          const vf value = vf_set(x[j]);
+          LK_UNROLL for (size_t v = 0; v < vectors; v++) sum[v][j] = vf_fma(g[v], value, sum[v][j]);
+        }
+      }
+    }
+  LK_UNROLL for (size_t j = 0; j < count; j++) {
+    float *to = t->to + j * t->to_stride;
+    LK_UNROLL for (size_t v = 0; v < vectors; v++)
+        vf_store(to + v * LK_LANES, vf_load(to + v * LK_LANES) + sum[v][j]);
+  }
+}
+
+#define WEIGHT_TILE(n)                                                                             \
+  static void weight1x##n(const lk_weight_tile *t) { weight_tile(t, 1, n); }                       \
+  static void weight2x##n(const lk_weight_tile *t) { weight_tile(t, 2, n); }
+WEIGHT_TILE(1)
+WEIGHT_TILE(2)
+WEIGHT_TILE(3)
+WEIGHT_TILE(4)
+#if WEIGHT_CHANNELS > 4
+WEIGHT_TILE(5)
+WEIGHT_TILE(6)
+WEIGHT_TILE(7)
+WEIGHT_TILE(8)
+#define WEIGHT_TILES(v)                                                                            \
+  {                                                                                                \
+    weight##v##x1, weight##v##x2, weight##v##x3, weight##v##x4, weight##v##x5, weight##v##x6,      \
+        weight##v##x7, weight##v##x8                                                               \
+  }
+#else
+#define WEIGHT_TILES(v)                                                                            \
+  { weight##v##x1, weight##v##x2, weight##v##x3, weight##v##x4 }
+#endif
+
+static void depthwise_weights(const lk_depthwise_weights *w, float *sums) {
+  vf sum[3][4];
+  LK_UNROLL for (size_t t = 0; t < 3; t++) LK_UNROLL for (size_t i = 0; i < 4; i++) sum[t][i] =
+      vf_set(0);
+  for (size_t y = 0; y < w->rows; y++) {
+    const float *x = w->input + y * w->input_row, *gradient = w->gradient + y * w->gradient_row;
+    size_t p = 0;
+    for (; p + 4 <= w->width; p += 4)
+      LK_UNROLL for (size_t i = 0; i < 4; i++) {
+        const vf g = vf_load(gradient + (p + i) * LK_LANES);
+        LK_UNROLL for (size_t t = 0; t < 3; t++) sum[t][i] =
+            vf_fma(g, vf_load(x + (p + i) * w->input_pixel + w->taps[t]), sum[t][i]);
+      }
+    for (; p < w->width; p++) {
+      const vf g = vf_load(gradient + p * LK_LANES);
+      LK_UNROLL for (size_t t = 0; t < 3; t++) sum[t][0] =
+          vf_fma(g, vf_load(x + p * w->input_pixel + w->taps[t]), sum[t][0]);
+    }
+  }
+  LK_UNROLL for (size_t t = 0; t < 3; t++)
+      vf_store(sums + t * LK_LANES, (sum[t][0] + sum[t][1]) + (sum[t][2] + sum[t][3]));
+}
+
+static void add_pixels(const float *from, float *to, size_t stride, size_t count) {
+  for (size_t p = 0; p < count; p++, from += LK_LANES, to += stride)
+    vf_store(to, vf_load(to) + vf_load(from));
+}
+
 const lk_blocked_kernels LK_NAME(lk_blocked_kernels) = {
     .lanes = LK_LANES,
     .pixels = PIXELS,
@@ -338,4 +545,8 @@ const lk_blocked_kernels LK_NAME(lk_blocked_kernels) = {
     .depthwise_row = depthwise_row,
     .scale = scale,
     .sum = sum,
+    .weight_tile = {WEIGHT_TILES(1), WEIGHT_TILES(2)},
+    .weight_channels = WEIGHT_CHANNELS,
+    .depthwise_weights = depthwise_weights,
+    .add_pixels = add_pixels,
 };

@@ -124,6 +124,7 @@ static void transform_window(const lk_winograd_kernels *k, const quad *g, quad *
 typedef struct packing {
   const lk_blocked_conv *conv;
   const float *weight;
+  bool is_adjoint;
   float *packed;
 } packing;
 
@@ -155,7 +156,46 @@ static void pack_panel(void *context, size_t index) {
 }
 
 void lk_winograd_pack(lk_pool *pool, const lk_blocked_conv *b, const float *weight, float *packed) {
-  lk_parallel_for(pool, make_plan(b).panels, pack_panel, &(packing){b, weight, packed});
+  lk_parallel_for(pool, make_plan(b).panels, pack_panel, &(packing){b, weight, false, packed});
+}
+
+enum { MAX_WINDOW = LK_MAX_TILE_TAPS * LK_MAX_TILE_TAPS };
+
+/// One block of input channels of a panel.
+static void repack_block(void *context, size_t index) {
+  const packing *packing = context;
+  const lk_conv2d *conv = &packing->conv->conv;
+  const plan p = make_plan(packing->conv);
+  const size_t lanes = p.kernels->lanes, channels = conv->in_channels;
+  const size_t block = index / p.blocks_in * 2, first_channel = index % p.blocks_in * lanes;
+  const size_t taps = p.transforms->height * p.transforms->width;
+  const size_t width = lk_least(2, p.blocks_out - block) * lanes;
+  float *panel = packing->packed + block * lanes * p.positions * p.steps;
+  const size_t end = lk_least(first_channel + lanes, p.steps);
+  float windows[MAX_WINDOW * LK_MAX_BLOCK] = {0};
+  for (size_t i = first_channel; i < end; i++)
+    for (size_t first = 0; first < width; first += lanes) {
+      const size_t start = block * lanes + first;
+      const size_t count =
+          i < channels ? lk_least(lanes, conv->out_channels - start) : 0;
+      if (count < lanes) memset(windows, 0, taps * lanes * sizeof *windows);
+      for (size_t o = 0; o < count; o++) {
+        const float *window =
+            lk_window(conv, packing->weight, packing->is_adjoint, 0, start + o, i);
+        if (packing->is_adjoint)
+          for (size_t tap = 0; tap < taps; tap++) windows[tap * lanes + o] = window[taps - 1 - tap];
+        else
+          for (size_t tap = 0; tap < taps; tap++) windows[tap * lanes + o] = window[tap];
+      }
+      p.transforms->weight(windows, panel + i * width + first, p.steps * width);
+    }
+}
+
+void lk_winograd_repack(lk_pool *pool, const lk_blocked_conv *b, const float *weight,
+                        bool is_adjoint, float *packed) {
+  const plan p = make_plan(b);
+  lk_parallel_for(pool, p.panels * p.blocks_in, repack_block,
+                  &(packing){b, weight, is_adjoint, packed});
 }
 
 static size_t worker_floats(const plan *p) {
@@ -177,14 +217,11 @@ typedef struct run {
   _Atomic size_t next;
 } run;
 
-/// Copies the tile at (y, x), which sticks out of the map and its halo, with zeros around.
-static void copy_edge(const run *run, const float *image, ptrdiff_t y, ptrdiff_t x, float *edge) {
-  const lk_map *map = &run->conv->in;
-  const lk_winograd_kernels *transforms = run->plan.transforms;
-  const ptrdiff_t rows = (ptrdiff_t)transforms->rows, columns = (ptrdiff_t)transforms->columns;
-  const ptrdiff_t lanes = (ptrdiff_t)run->plan.kernels->lanes;
-  const ptrdiff_t height = (ptrdiff_t)run->conv->conv.in_height;
-  const ptrdiff_t width = (ptrdiff_t)run->conv->conv.in_width, halo = (ptrdiff_t)map->halo;
+/// Copies `rows` × `columns` pixels of a map of `height` × `width` from (y, x) on, with zeros
+/// outside.
+static void copy_edge(const lk_map *map, ptrdiff_t height, ptrdiff_t width, const float *image,
+                      ptrdiff_t y, ptrdiff_t x, ptrdiff_t rows, ptrdiff_t columns, float *edge) {
+  const ptrdiff_t lanes = (ptrdiff_t)map->channels, halo = (ptrdiff_t)map->halo;
   for (ptrdiff_t i = 0; i < rows; i++)
     for (ptrdiff_t j = 0; j < columns; j++, edge += lanes) {
       const bool is_inside = y + i >= 0 && y + i < height && x + j >= 0 && x + j < width;
@@ -219,7 +256,8 @@ static void transform_inputs(const run *run, size_t first, size_t count, float *
                                  (x + halo) * (ptrdiff_t)lanes,
                              map->row, to, p->input_position);
       } else {
-        copy_edge(run, from, y, x, edge);
+        copy_edge(map, (ptrdiff_t)conv->in_height, (ptrdiff_t)conv->in_width, from, y, x, rows,
+                  columns, edge);
         p->transforms->input(edge, p->transforms->columns * lanes, to, p->input_position);
       }
     }
@@ -316,4 +354,167 @@ void lk_winograd_run(lk_pool *pool, const lk_blocked_conv *conv, const float *in
              .scratch = scratch};
   const size_t threads = lk_least((size_t)conv->threads, (size_t)lk_pool_thread_count(pool));
   lk_parallel_for(pool, lk_least(threads, run.plan.blocks * conv->panel_splits), worker, &run);
+}
+
+// ------------------------------------------------------------------------------------------------
+// The gradient by the weight: dW = Gᵀ[Σ (Bᵀ d B) ⊙ (A dy Aᵀ)]G over all tiles, a chunk of tiles at a
+// time: its transforms, then for each element of a tile a product of matrices that adds to the sums
+// [panel][position][channel][two blocks].
+
+enum { TILE_CHUNK_BYTES = 4 << 20, LEAST_CHUNK_TILES = 64, MOST_CHUNK_TILES = 256, PIECE = 16 };
+
+typedef struct gradient_plan {
+  plan plan;
+  size_t chunks, width, pieces;
+  size_t input_position, gradient_position;
+} gradient_plan;
+
+static gradient_plan make_gradient_plan(const lk_blocked_conv *b) {
+  gradient_plan g = {.plan = make_plan(b)};
+  const plan *p = &g.plan;
+  const size_t bytes =
+      p->positions * (p->blocks_in + p->blocks_out) * p->kernels->lanes * sizeof(float);
+  const size_t most = lk_most(lk_least(TILE_CHUNK_BYTES / bytes, MOST_CHUNK_TILES), LEAST_CHUNK_TILES);
+  g.chunks = lk_ceil_div(p->tiles, most);
+  g.width = lk_ceil_div(p->tiles, g.chunks);
+  g.pieces = lk_ceil_div(g.width, PIECE);
+  g.input_position = (p->blocks_in * g.width | 1) * p->kernels->lanes;
+  g.gradient_position = (p->blocks_out * g.width | 1) * p->kernels->lanes;
+  return g;
+}
+
+static size_t sum_floats(const plan *p) {
+  return p->positions * p->steps * p->blocks_out * p->kernels->lanes;
+}
+
+size_t lk_winograd_weight_gradient_scratch_bytes(const lk_blocked_conv *b) {
+  const gradient_plan g = make_gradient_plan(b);
+  return (sum_floats(&g.plan) + g.plan.positions * (g.input_position + g.gradient_position)) *
+         sizeof(float);
+}
+
+typedef struct gradient_run {
+  const lk_blocked_conv *conv;
+  gradient_plan plan;
+  const float *input, *gradient;
+  bool adds;
+  float *to, *sums, *inputs, *gradients;
+  /// The chunk.
+  size_t first, count;
+} gradient_run;
+
+/// Transforms some tiles of one block of the input or the output's gradient.
+static void transform_piece(void *context, size_t index) {
+  const gradient_run *run = context;
+  const gradient_plan *g = &run->plan;
+  const plan *p = &g->plan;
+  const lk_blocked_conv *b = run->conv;
+  const lk_conv2d *conv = &b->conv;
+  const size_t lanes = p->kernels->lanes, piece = index % g->pieces;
+  const bool is_input = index / g->pieces < p->blocks_in;
+  const size_t block = index / g->pieces - (is_input ? 0 : p->blocks_in);
+  const lk_map *map = is_input ? &b->in : &b->out;
+  const ptrdiff_t height = (ptrdiff_t)(is_input ? conv->in_height : conv->out_height);
+  const ptrdiff_t width = (ptrdiff_t)(is_input ? conv->in_width : conv->out_width);
+  const ptrdiff_t rows = (ptrdiff_t)(is_input ? p->transforms->rows : p->tile_height);
+  const ptrdiff_t columns = (ptrdiff_t)(is_input ? p->transforms->columns : p->tile_width);
+  const ptrdiff_t halo = (ptrdiff_t)map->halo;
+  const size_t stride = is_input ? g->input_position : g->gradient_position;
+  float *to = (is_input ? run->inputs : run->gradients) + block * run->count * lanes;
+  float edge[LK_MAX_TILE_INPUTS * LK_MAX_TILE_INPUTS * LK_MAX_BLOCK];
+  const size_t end = lk_share(run->count, g->pieces, piece + 1);
+  for (size_t t = lk_share(run->count, g->pieces, piece); t < end; t++) {
+    const size_t tile = run->first + t, image = tile / (p->rows * p->columns);
+    const ptrdiff_t y = (ptrdiff_t)(tile / p->columns % p->rows * p->tile_height) -
+                        (is_input ? (ptrdiff_t)conv->pad_top : 0);
+    const ptrdiff_t x = (ptrdiff_t)(tile % p->columns * p->tile_width) -
+                        (is_input ? (ptrdiff_t)conv->pad_left : 0);
+    const float *from =
+        (is_input ? run->input : run->gradient) + block * map->block + image * map->image;
+    size_t row = map->row;
+    if (y >= -halo && y + rows <= height + halo && x >= -halo && x + columns <= width + halo) {
+      from += (y + halo) * (ptrdiff_t)map->row + (x + halo) * (ptrdiff_t)lanes;
+    } else {
+      copy_edge(map, height, width, from, y, x, rows, columns, edge);
+      from = edge;
+      row = (size_t)columns * lanes;
+    }
+    if (is_input)
+      p->transforms->input(from, row, to + t * lanes, stride);
+    else
+      p->transforms->output_gradient(from, row, to + t * lanes, stride);
+  }
+}
+
+/// Adds the products of one position to the sums of one panel.
+static void add_products(void *context, size_t index) {
+  const gradient_run *run = context;
+  const gradient_plan *g = &run->plan;
+  const plan *p = &g->plan;
+  const size_t lanes = p->kernels->lanes, most = p->kernels->weight_channels;
+  const size_t panel = index / p->positions, position = index % p->positions;
+  const size_t vectors = lk_least(2, p->blocks_out - 2 * panel);
+  float *sums = run->sums + 2 * panel * lanes * p->positions * p->steps +
+                position * p->steps * vectors * lanes;
+  if (run->first == 0) memset(sums, 0, p->steps * vectors * lanes * sizeof *sums);
+  lk_weight_tile tile = {.gradient = run->gradients + position * g->gradient_position +
+                                     2 * panel * run->count * lanes,
+                         .gradient_block = run->count * lanes,
+                         .input_pixel = lanes,
+                         .images = 1,
+                         .rows = 1,
+                         .width = run->count,
+                         .to_stride = vectors * lanes};
+  for (size_t i = 0; i < p->steps; i += most) {
+    tile.input = run->inputs + position * g->input_position + i / lanes * run->count * lanes +
+                 i % lanes;
+    tile.to = sums + i * vectors * lanes;
+    p->kernels->weight_tile[vectors - 1][lk_least(most, p->steps - i) - 1](&tile);
+  }
+}
+
+/// Transforms the sums of one panel and one block of input channels, and brings them to their
+/// places.
+static void unpack_sums(void *context, size_t index) {
+  const gradient_run *run = context;
+  const plan *p = &run->plan.plan;
+  const lk_conv2d *conv = &run->conv->conv;
+  const size_t lanes = p->kernels->lanes, taps = p->transforms->height * p->transforms->width;
+  const size_t block = index / p->blocks_in * 2, first_channel = index % p->blocks_in * lanes;
+  const size_t width = lk_least(2, p->blocks_out - block) * lanes;
+  const float *sums = run->sums + block * lanes * p->positions * p->steps;
+  const size_t end = lk_least(first_channel + lanes, conv->in_channels);
+  float windows[MAX_WINDOW * LK_MAX_BLOCK];
+  for (size_t first = 0; first < width; first += lanes)
+    for (size_t i = first_channel; i < end; i++) {
+      const size_t start = block * lanes + first;
+      p->transforms->weight_gradient(sums + i * width + first, p->steps * width, windows);
+      for (size_t o = 0; o < lanes && start + o < conv->out_channels; o++) {
+        float *to = run->to + ((start + o) * conv->in_channels + i) * taps;
+        for (size_t tap = 0; tap < taps; tap++)
+          to[tap] = (run->adds ? to[tap] : 0) + windows[tap * lanes + o];
+      }
+    }
+}
+
+void lk_winograd_weight_gradient(lk_pool *pool, const lk_blocked_conv *b, const float *input,
+                                 const float *output_gradient, bool adds, float *weight_gradient,
+                                 void *scratch) {
+  gradient_run run = {.conv = b,
+                      .plan = make_gradient_plan(b),
+                      .input = input,
+                      .gradient = output_gradient,
+                      .adds = adds,
+                      .to = weight_gradient,
+                      .sums = scratch};
+  const plan *p = &run.plan.plan;
+  run.inputs = run.sums + sum_floats(p);
+  run.gradients = run.inputs + p->positions * run.plan.input_position;
+  for (size_t chunk = 0; chunk < run.plan.chunks; chunk++) {
+    run.first = lk_share(p->tiles, run.plan.chunks, chunk);
+    run.count = lk_share(p->tiles, run.plan.chunks, chunk + 1) - run.first;
+    lk_parallel_for(pool, (p->blocks_in + p->blocks_out) * run.plan.pieces, transform_piece, &run);
+    lk_parallel_for(pool, p->panels * p->positions, add_products, &run);
+  }
+  lk_parallel_for(pool, p->panels * p->blocks_in, unpack_sums, &run);
 }

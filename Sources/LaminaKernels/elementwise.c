@@ -56,6 +56,62 @@ void lk_f32_unary(lk_pool *pool, lk_unary f, float a, float b, const float *x, f
   lk_parallel_for(pool, (count + CHUNK - 1) / CHUNK, unary_task, &call);
 }
 
+typedef struct unary_gradient_call {
+  const lk_elementwise_variant *variant;
+  float (*derivative)(float);
+  lk_unary f;
+  float a, b;
+  const float *v, *dy;
+  float *dx;
+  bool adds;
+  size_t count;
+} unary_gradient_call;
+
+static void unary_gradient_task(void *context, size_t index) {
+  const unary_gradient_call *call = context;
+  const size_t start = index * CHUNK, n = smaller(CHUNK, call->count - start);
+  const float *v = call->v + start, *dy = call->dy + start;
+  float *dx = call->dx + start;
+  if (call->derivative)
+    for (size_t i = 0; i < n; i++)
+      dx[i] = (call->adds ? dx[i] : 0) + dy[i] * call->derivative(v[i]);
+  else
+    call->variant->unary_gradient(call->f, call->a, call->b, v, dy, dx, call->adds, n);
+}
+
+static float minus_sine(float x) { return -sinf(x); }
+static float tangent_derivative(float x) { return 1 + tanf(x) * tanf(x); }
+static float arcsine_derivative(float x) { return 1 / sqrtf((1 - x) * (1 + x)); }
+static float arccosine_derivative(float x) { return -1 / sqrtf((1 - x) * (1 + x)); }
+static float arctangent_derivative(float x) { return 1 / (1 + x * x); }
+static float area_sine_derivative(float x) { return 1 / sqrtf(x * x + 1); }
+static float area_cosine_derivative(float x) { return 1 / sqrtf((x - 1) * (x + 1)); }
+static float area_tangent_derivative(float x) { return 1 / ((1 - x) * (1 + x)); }
+
+static float (*const library_derivatives[])(float) = {cosf,
+                                                      minus_sine,
+                                                      tangent_derivative,
+                                                      arcsine_derivative,
+                                                      arccosine_derivative,
+                                                      arctangent_derivative,
+                                                      coshf,
+                                                      sinhf,
+                                                      area_sine_derivative,
+                                                      area_cosine_derivative,
+                                                      area_tangent_derivative};
+
+void lk_f32_unary_gradient(lk_pool *pool, lk_unary f, float a, float b, const float *v,
+                           const float *dy, float *dx, bool adds, size_t count) {
+  unary_gradient_call call = {
+      variant(), f >= LK_SIN ? library_derivatives[f - LK_SIN] : NULL, f, a, b, v, dy, dx, adds,
+      count};
+  lk_parallel_for(pool, (count + CHUNK - 1) / CHUNK, unary_gradient_task, &call);
+}
+
+bool lk_unary_gradient_reads_output(lk_unary f) {
+  return f == LK_RELU || f == LK_CLIP || f == LK_SIGMOID || f == LK_TANH;
+}
+
 // ------------------------------------------------------------------------------------------------
 // Binary
 
@@ -67,6 +123,9 @@ typedef struct binary_call {
   const float *a, *b;
   float *y;
   size_t rows, inner, rows_per_task, pieces;
+  int operand;
+  const float *dy;
+  bool adds;
 } binary_call;
 
 /// Where the operands of a row start; `index` counts the row along the outer axes.
@@ -96,6 +155,25 @@ static void next_row(const lk_broadcast *shape, row_position *at) {
   }
 }
 
+/// ∂(aᵇ); 0 by b where a is 0.
+static float power_derivative(int operand, float a, float b) {
+  if (operand == 0) return b == 0 ? 0 : b * powf(a, b - 1);
+  return a == 0 ? 0 : powf(a, b) * logf(a);
+}
+
+static void gradient_row(const binary_call *call, const float *a, size_t a_stride, const float *b,
+                         size_t b_stride, size_t start, size_t n) {
+  const float *dy = call->dy + start;
+  float *d = call->y + start;
+  if (call->f == LK_POW)
+    for (size_t i = 0; i < n; i++)
+      d[i] = (call->adds ? d[i] : 0) +
+             dy[i] * power_derivative(call->operand, a[i * a_stride], b[i * b_stride]);
+  else
+    call->variant->binary_gradient(call->f, call->operand, a, a_stride, b, b_stride, dy, d,
+                                   call->adds, n);
+}
+
 static void binary_task(void *context, size_t task) {
   const binary_call *call = context;
   const lk_broadcast *shape = call->shape;
@@ -109,22 +187,46 @@ static void binary_task(void *context, size_t task) {
   for (size_t row = first; row < end; row++, next_row(shape, &at)) {
     const float *a = call->a + at.a + start * a_stride, *b = call->b + at.b + start * b_stride;
     float *y = call->y + row * call->inner + start;
-    if (call->scalar)
+    if (call->dy)
+      gradient_row(call, a, a_stride, b, b_stride, row * call->inner + start, n);
+    else if (call->scalar)
       for (size_t i = 0; i < n; i++) y[i] = call->scalar(a[i * a_stride], b[i * b_stride]);
     else
       call->variant->binary(call->f, a, a_stride, b, b_stride, y, n);
   }
 }
 
-void lk_f32_binary(lk_pool *pool, lk_binary f, const lk_broadcast *shape, const float *a,
-                   const float *b, float *y) {
+static void run_binary(lk_pool *pool, binary_call *call) {
+  const lk_broadcast *shape = call->shape;
   size_t rows = 1;
   for (int axis = 0; axis < shape->rank - 1; axis++) rows *= shape->extents[axis];
   const size_t inner = shape->extents[shape->rank - 1];
   if (rows == 0 || inner == 0) return;
-  const size_t pieces = (inner + CHUNK - 1) / CHUNK;
-  const size_t rows_per_task = inner < CHUNK ? CHUNK / inner : 1;
+  call->variant = variant();
+  call->rows = rows;
+  call->inner = inner;
+  call->pieces = (inner + CHUNK - 1) / CHUNK;
+  call->rows_per_task = inner < CHUNK ? CHUNK / inner : 1;
+  const size_t tasks = (rows + call->rows_per_task - 1) / call->rows_per_task * call->pieces;
+  lk_parallel_for(pool, tasks, binary_task, call);
+}
+
+void lk_f32_binary(lk_pool *pool, lk_binary f, const lk_broadcast *shape, const float *a,
+                   const float *b, float *y) {
   float (*scalar)(float, float) = f == LK_POW ? powf : f == LK_FMOD ? fmodf : NULL;
-  binary_call call = {variant(), scalar, f, shape, a, b, y, rows, inner, rows_per_task, pieces};
-  lk_parallel_for(pool, (rows + rows_per_task - 1) / rows_per_task * pieces, binary_task, &call);
+  binary_call call = {.scalar = scalar, .f = f, .shape = shape, .a = a, .b = b, .y = y};
+  run_binary(pool, &call);
+}
+
+void lk_f32_binary_gradient(lk_pool *pool, lk_binary f, int operand, const lk_broadcast *shape,
+                            const float *a, const float *b, const float *dy, float *d, bool adds) {
+  binary_call call = {.f = f,
+                      .shape = shape,
+                      .a = a,
+                      .b = b,
+                      .y = d,
+                      .operand = operand,
+                      .dy = dy,
+                      .adds = adds};
+  run_binary(pool, &call);
 }

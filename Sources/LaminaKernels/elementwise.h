@@ -6,6 +6,11 @@ typedef struct lk_elementwise_variant {
   /// Strides are 0 or 1.
   void (*binary)(lk_binary f, const float *a, size_t a_stride, const float *b, size_t b_stride,
                  float *y, size_t n);
+  void (*unary_gradient)(lk_unary f, float a, float b, const float *v, const float *dy, float *dx,
+                         bool adds, size_t n);
+  /// Strides are 0 or 1.
+  void (*binary_gradient)(lk_binary f, int operand, const float *a, size_t a_stride, const float *b,
+                          size_t b_stride, const float *dy, float *d, bool adds, size_t n);
 } lk_elementwise_variant;
 
 extern const lk_elementwise_variant lk_elementwise_scalar, lk_elementwise_neon, lk_elementwise_avx2,

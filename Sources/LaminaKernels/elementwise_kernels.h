@@ -202,4 +202,220 @@ static void LK_NAME(binary)(lk_binary f, const float *a, size_t a_stride, const 
   }
 }
 
-const lk_elementwise_variant LK_NAME(lk_elementwise) = {LK_NAME(unary), LK_NAME(binary)};
+// ------------------------------------------------------------------------------------------------
+// Gradients
+
+LK_INLINE vf vf_mish_derivative(vf v) {
+  const vf e = vf_exp(vf_min(v, vf_set(20))), n = e * (e + 2), t = n / (n + 2);
+  return t + v * (1 - t * t) * vf_sigmoid(v);
+}
+
+LK_INLINE vf vf_gelu_tanh_derivative(vf v) {
+  const vf square = v * v, t = vf_tanh((square * 0.0356774081f + 0.797884561f) * v);
+  return 0.5f * (t + 1) + 0.5f * v * (1 - t * t) * (square * 0.1070322243f + 0.797884561f);
+}
+
+/// f′ by x, or by y where lk_unary_gradient_reads_output says so.
+LK_INLINE vf vf_derivative(lk_unary f, vf v, vf a, vf b) {
+  const vf zero = vf_set(0), one = vf_set(1);
+  switch (f) {
+  case LK_RELU:
+    return vf_select(v <= 0, zero, one);
+  case LK_CLIP:
+    return vf_select((v <= a) | (v >= b), zero, one);
+  case LK_LEAKY_RELU:
+    return vf_select(v < 0, a, one);
+  case LK_ELU:
+    return vf_select(v < 0, a * vf_exp(v), one);
+  case LK_CELU:
+    return vf_select(v > 0, one, vf_exp(v / a));
+  case LK_SELU:
+    return b * vf_select(v > 0, one, a * vf_exp(v));
+  case LK_SIGMOID:
+    return v * (1 - v);
+  case LK_TANH:
+    return 1 - v * v;
+  case LK_SCALED_TANH: {
+    const vf t = vf_tanh(b * v);
+    return a * b * (1 - t * t);
+  }
+  case LK_SOFTPLUS:
+    return vf_sigmoid(v);
+  case LK_SOFTSIGN: {
+    const vf t = vf_abs(v) + 1;
+    return 1 / (t * t);
+  }
+  case LK_HARD_SIGMOID: {
+    const vf t = vf_fma(a, v, b);
+    return vf_select((t <= 0) | (t >= 1), zero, a);
+  }
+  case LK_HARD_SWISH:
+    return vf_select(v <= -3, zero, vf_select(v >= 3, one, vf_fma(v, vf_set(1.0f / 3), one * 0.5f)));
+  case LK_MISH:
+    return vf_mish_derivative(v);
+  case LK_GELU:
+    return 0.5f * (vf_erf(v * 0.707106781f) + 1) + v * 0.398942280f * vf_exp(v * v * -0.5f);
+  case LK_GELU_TANH:
+    return vf_gelu_tanh_derivative(v);
+  case LK_SWISH: {
+    const vf s = vf_sigmoid(a * v);
+    return s * (1 + a * v * (1 - s));
+  }
+  case LK_THRESHOLDED_RELU:
+    return vf_select(v <= a, zero, one);
+  case LK_SHRINK:
+    return vf_select((v < -b) | (v > b), one, zero);
+  case LK_SCALE:
+    return a;
+  case LK_EXP:
+    return vf_exp(v);
+  case LK_LOG:
+    return 1 / v;
+  case LK_SQRT:
+    return 0.5f / vf_sqrt(v);
+  case LK_SQUARE:
+    return 2 * v;
+  case LK_RECIPROCAL:
+    return -1 / (v * v);
+  case LK_ABS:
+    return vf_select(v > 0, one, vf_select(v < 0, -one, zero));
+  case LK_NEG:
+    return -one;
+  case LK_ERF:
+    return 1.128379167f * vf_exp(-v * v);
+  default:
+    return zero;
+  }
+}
+
+#ifdef __OPTIMIZE__
+LK_INLINE
+#else
+static
+#endif
+void map_gradient(lk_unary f, vf a, vf b, const float *v, const float *dy, float *dx, bool adds,
+                  size_t n) {
+  size_t i = 0;
+  for (; i + LK_LANES <= n; i += LK_LANES) {
+    const vf d = vf_load(dy + i) * vf_derivative(f, vf_load(v + i), a, b);
+    vf_store(dx + i, adds ? vf_load(dx + i) + d : d);
+  }
+  const int rest = (int)(n - i);
+  if (rest == 0) return;
+  const vf d = vf_load_first(dy + i, rest) * vf_derivative(f, vf_load_first(v + i, rest), a, b);
+  vf_store_first(dx + i, adds ? vf_load_first(dx + i, rest) + d : d, rest);
+}
+
+static void LK_NAME(unary_gradient)(lk_unary f, float a, float b, const float *v, const float *dy,
+                                    float *dx, bool adds, size_t n) {
+  const vf va = vf_set(a), vb = vf_set(b);
+  switch (f) {
+#define LK_CASE(name)                                                                              \
+  case name:                                                                                       \
+    map_gradient(name, va, vb, v, dy, dx, adds, n);                                                \
+    break;
+    LK_CASE(LK_RELU)
+    LK_CASE(LK_CLIP)
+    LK_CASE(LK_LEAKY_RELU)
+    LK_CASE(LK_ELU)
+    LK_CASE(LK_CELU)
+    LK_CASE(LK_SELU)
+    LK_CASE(LK_SIGMOID)
+    LK_CASE(LK_TANH)
+    LK_CASE(LK_SCALED_TANH)
+    LK_CASE(LK_SOFTPLUS)
+    LK_CASE(LK_SOFTSIGN)
+    LK_CASE(LK_HARD_SIGMOID)
+    LK_CASE(LK_HARD_SWISH)
+    LK_CASE(LK_MISH)
+    LK_CASE(LK_GELU)
+    LK_CASE(LK_GELU_TANH)
+    LK_CASE(LK_SWISH)
+    LK_CASE(LK_THRESHOLDED_RELU)
+    LK_CASE(LK_SHRINK)
+    LK_CASE(LK_SCALE)
+    LK_CASE(LK_EXP)
+    LK_CASE(LK_LOG)
+    LK_CASE(LK_SQRT)
+    LK_CASE(LK_SQUARE)
+    LK_CASE(LK_RECIPROCAL)
+    LK_CASE(LK_ABS)
+    LK_CASE(LK_NEG)
+    LK_CASE(LK_ERF)
+#undef LK_CASE
+  default:
+    map_gradient(LK_FLOOR, va, vb, v, dy, dx, adds, n);
+    break;
+  }
+}
+
+/// ∂f by operand 0 or 1.
+LK_INLINE vf vf_partial(lk_binary f, int operand, vf a, vf b) {
+  const vf zero = vf_set(0), half = vf_set(0.5f), one = vf_set(1);
+  switch (f) {
+  case LK_SUB:
+    return operand ? -one : one;
+  case LK_MUL:
+    return operand ? a : b;
+  case LK_DIV:
+    return operand ? -a / (b * b) : 1 / b;
+  case LK_MAX:
+    return vf_select(a == b, half, vf_select(operand ? b > a : a > b, one, zero));
+  case LK_MIN:
+    return vf_select(a == b, half, vf_select(operand ? b < a : a < b, one, zero));
+  case LK_PRELU:
+    return operand ? vf_select(a < 0, a, zero) : vf_select(a < 0, b, one);
+  default:
+    return one;
+  }
+}
+
+LK_INLINE void map_partial(lk_binary f, int operand, const float *a, size_t a_stride,
+                           const float *b, size_t b_stride, const float *dy, float *d, bool adds,
+                           size_t n) {
+  const vf a0 = vf_set(*a), b0 = vf_set(*b);
+  size_t i = 0;
+  for (; i + LK_LANES <= n; i += LK_LANES) {
+    const vf va = a_stride ? vf_load(a + i) : a0, vb = b_stride ? vf_load(b + i) : b0;
+    const vf g = vf_load(dy + i) * vf_partial(f, operand, va, vb);
+    vf_store(d + i, adds ? vf_load(d + i) + g : g);
+  }
+  const int rest = (int)(n - i);
+  if (rest == 0) return;
+  const vf va = a_stride ? vf_load_first(a + i, rest) : a0;
+  const vf vb = b_stride ? vf_load_first(b + i, rest) : b0;
+  const vf g = vf_load_first(dy + i, rest) * vf_partial(f, operand, va, vb);
+  vf_store_first(d + i, adds ? vf_load_first(d + i, rest) + g : g, rest);
+}
+
+static void LK_NAME(binary_gradient)(lk_binary f, int operand, const float *a, size_t a_stride,
+                                     const float *b, size_t b_stride, const float *dy, float *d,
+                                     bool adds, size_t n) {
+  if (n == 0) return;
+  switch (f) {
+#define LK_CASE(name)                                                                              \
+  case name:                                                                                       \
+    if (operand)                                                                                   \
+      map_partial(name, 1, a, a_stride, b, b_stride, dy, d, adds, n);                              \
+    else                                                                                           \
+      map_partial(name, 0, a, a_stride, b, b_stride, dy, d, adds, n);                              \
+    break;
+    LK_CASE(LK_ADD)
+    LK_CASE(LK_SUB)
+    LK_CASE(LK_MUL)
+    LK_CASE(LK_DIV)
+    LK_CASE(LK_MAX)
+    LK_CASE(LK_MIN)
+    LK_CASE(LK_PRELU)
+#undef LK_CASE
+  default:
+    break;
+  }
+}
+
+const lk_elementwise_variant LK_NAME(lk_elementwise) = {
+    .unary = LK_NAME(unary),
+    .binary = LK_NAME(binary),
+    .unary_gradient = LK_NAME(unary_gradient),
+    .binary_gradient = LK_NAME(binary_gradient),
+};

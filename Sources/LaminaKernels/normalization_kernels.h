@@ -307,11 +307,322 @@ static void LK_NAME(softmax_columns)(bool logarithm, const float *x, float *y, s
   }
 }
 
+// ------------------------------------------------------------------------------------------------
+// Batch normalisation while training
+
+/// The vector that belongs to position `i`: of a block its channels, else one number in all lanes.
+LK_INLINE vf channel_vector(const float *p, bool is_blocked) {
+  return is_blocked ? vf_load(p) : vf_set(*p);
+}
+
+/// dy, or 0 where batch normalisation gives a bound.
+LK_INLINE vf inner_gradient(vf x, vf dy, vf scale, vf shift, vf low, vf high) {
+  const vf y = vf_fma(x, scale, shift);
+  return vf_select((y <= low) | (y >= high), vf_set(0), dy);
+}
+
+/// Sums over rows of two functions of position: `body` adds to first[j] and second[j]. Each row's
+/// sums are short, so that they lose little.
+#define LK_SUM_ROWS(rows, is_blocked, first_out, second_out, term)                                 \
+  do {                                                                                             \
+    vf first_total = vf_set(0), second_total = vf_set(0);                                          \
+    const size_t n = (rows)->width * ((is_blocked) ? LK_LANES : 1);                                \
+    for (size_t row = 0; row < (rows)->rows; row++) {                                              \
+      const float *x = (rows)->x + row * (rows)->x_row;                                            \
+      const float *dy = (rows)->dy ? (rows)->dy + row * (rows)->dy_row : x;                        \
+      vf first[4], second[4];                                                                      \
+      LK_UNROLL for (int j = 0; j < 4; j++) first[j] = second[j] = vf_set(0);                      \
+      size_t i = 0;                                                                                \
+      for (; i + 4 * LK_LANES <= n; i += 4 * LK_LANES)                                             \
+        LK_UNROLL for (int j = 0; j < 4; j++) {                                                    \
+          const vf vx = vf_load(x + i + j * LK_LANES), vdy = vf_load(dy + i + j * LK_LANES);       \
+          term(vx, vdy, first[j], second[j]);                                                      \
+        }                                                                                          \
+      for (; i + LK_LANES <= n; i += LK_LANES) {                                                   \
+        const vf vx = vf_load(x + i), vdy = vf_load(dy + i);                                       \
+        term(vx, vdy, first[0], second[0]);                                                        \
+      }                                                                                            \
+      if (i < n) {                                                                                 \
+        const int lanes = (int)(n - i);                                                            \
+        vf one_first = vf_set(0), one_second = vf_set(0);                                          \
+        const vf vx = vf_load_first(x + i, lanes), vdy = vf_load_first(dy + i, lanes);             \
+        term(vx, vdy, one_first, one_second);                                                      \
+        for (int lane = 0; lane < lanes; lane++) {                                                 \
+          first[1][lane] += one_first[lane];                                                       \
+          second[1][lane] += one_second[lane];                                                     \
+        }                                                                                          \
+      }                                                                                            \
+      first_total += (first[0] + first[1]) + (first[2] + first[3]);                                \
+      second_total += (second[0] + second[1]) + (second[2] + second[3]);                           \
+    }                                                                                              \
+    if (is_blocked) {                                                                              \
+      vf_store(first_out, first_total);                                                            \
+      vf_store(second_out, second_total);                                                          \
+    } else {                                                                                       \
+      *(first_out) = vf_sum(first_total);                                                          \
+      *(second_out) = vf_sum(second_total);                                                        \
+    }                                                                                              \
+  } while (0)
+
+static void LK_NAME(moments)(const lk_norm_rows *rows, bool is_blocked, float *sums,
+                             float *squares) {
+  const vf mean = channel_vector(rows->mean, is_blocked);
+#define LK_TERM(vx, vdy, first, second)                                                            \
+  do {                                                                                             \
+    (void)vdy;                                                                                     \
+    const vf d = vx - mean;                                                                        \
+    first += d;                                                                                    \
+    second = vf_fma(d, d, second);                                                                 \
+  } while (0)
+  LK_SUM_ROWS(rows, is_blocked, sums, squares, LK_TERM);
+#undef LK_TERM
+}
+
+static void LK_NAME(products)(const lk_norm_rows *rows, bool is_blocked, float *sums,
+                              float *products) {
+  const vf mean = channel_vector(rows->mean, is_blocked);
+  const vf low = vf_set(rows->low), high = vf_set(rows->high);
+  const vf scale = rows->scale ? channel_vector(rows->scale, is_blocked) : vf_set(0);
+  const vf shift = rows->scale ? channel_vector(rows->shift, is_blocked) : vf_set(0);
+#define LK_TERM(vx, vdy, first, second)                                                            \
+  do {                                                                                             \
+    const vf g = inner_gradient(vx, vdy, scale, shift, low, high);                                 \
+    first += g;                                                                                    \
+    second = vf_fma(g, vx - mean, second);                                                         \
+  } while (0)
+  LK_SUM_ROWS(rows, is_blocked, sums, products, LK_TERM);
+#undef LK_TERM
+}
+
+/// One row.
+static void LK_NAME(batch_norm)(const lk_norm_rows *rows, bool is_blocked, float *y) {
+  const vf scale = channel_vector(rows->scale, is_blocked);
+  const vf shift = channel_vector(rows->shift, is_blocked);
+  const vf low = vf_set(rows->low), high = vf_set(rows->high);
+  const size_t n = rows->width * (is_blocked ? LK_LANES : 1);
+  for (size_t i = 0; i < n; i += LK_LANES) {
+    const int lanes = lanes_at(i, n);
+    const vf v = vf_fma(load_at(rows->x + i, lanes), scale, shift);
+    store_at(y + i, vf_min(vf_max(v, low), high), lanes);
+  }
+}
+
+/// One row.
+static void LK_NAME(batch_norm_gradient)(const lk_norm_rows *rows, bool is_blocked, const float *a,
+                                         const float *b, const float *c, float *dx, bool adds) {
+  const vf scale = channel_vector(rows->scale, is_blocked);
+  const vf shift = channel_vector(rows->shift, is_blocked);
+  const vf mean = channel_vector(rows->mean, is_blocked);
+  const vf va = channel_vector(a, is_blocked), vb = channel_vector(b, is_blocked);
+  const vf vc = channel_vector(c, is_blocked);
+  const vf low = vf_set(rows->low), high = vf_set(rows->high);
+  const size_t n = rows->width * (is_blocked ? LK_LANES : 1);
+  for (size_t i = 0; i < n; i += LK_LANES) {
+    const int lanes = lanes_at(i, n);
+    const vf x = load_at(rows->x + i, lanes);
+    const vf g = inner_gradient(x, load_at(rows->dy + i, lanes), scale, shift, low, high);
+    const vf d = vf_fma(va, g, vf_fma(vb, x - mean, vc));
+    store_at(dx + i, adds ? load_at(dx + i, lanes) + d : d, lanes);
+  }
+}
+
+// ------------------------------------------------------------------------------------------------
+// Gradients of the other normalisations
+
+/// Of `n` numbers with one weight, or a weight each.
+LK_INLINE vf weighted(const float *dy, const float *weight, bool varies, size_t i, int lanes) {
+  const vf g = dy ? load_at(dy + i, lanes) : vf_set(0);
+  if (!weight) return g;
+  return g * (varies ? load_at(weight + i, lanes) : vf_set(*weight));
+}
+
+static void LK_NAME(normalize_gradient_row)(const lk_rows *rows, const float *x,
+                                            const float *weight, float mean,
+                                            float inverse_deviation, const float *dy, float dmean,
+                                            float dinverse, float *dx) {
+  const bool varies = rows->area == 1;
+  const size_t spans = varies ? 1 : rows->channels, n = varies ? rows->channels : rows->area;
+  float sum = 0, product = 0;
+  for (size_t s = 0; dy && s < spans; s++) {
+    const float *w = weight ? weight + s : NULL;
+    vf sums = vf_set(0), products = vf_set(0);
+    for (size_t i = 0; i < n; i += LK_LANES) {
+      const int lanes = lanes_at(i, n);
+      const vf g = weighted(dy + s * n, w, varies, i, lanes);
+      sums += g;
+      products = vf_fma(g, load_at(x + s * n + i, lanes) - mean, products);
+    }
+    sum += vf_sum(sums);
+    product += vf_sum(products);
+  }
+  const float count = (float)(rows->channels * rows->area), inverse = inverse_deviation;
+  const float b = -inverse * inverse * inverse * (product + dinverse) / count;
+  const float c = (dmean - inverse * sum) / count;
+  for (size_t s = 0; s < spans; s++) {
+    const float *w = weight ? weight + s : NULL;
+    for (size_t i = 0; i < n; i += LK_LANES) {
+      const int lanes = lanes_at(i, n);
+      const size_t at = s * n + i;
+      const vf g = weighted(dy ? dy + s * n : NULL, w, varies, i, lanes);
+      const vf d = vf_fma(g, vf_set(inverse),
+                          vf_fma(load_at(x + at, lanes) - mean, vf_set(b), vf_set(c)));
+      store_at(dx + at, load_at(dx + at, lanes) + d, lanes);
+    }
+  }
+}
+
+static void LK_NAME(normalize_parameter_columns)(const float *x, const float *dy, const float *mean,
+                                                 const float *inverse_deviation, size_t first,
+                                                 size_t step, size_t count, size_t length,
+                                                 size_t columns, float *dweight, float *dbias) {
+  for (size_t i = 0; i < columns; i += LK_LANES) {
+    const int lanes = lanes_at(i, columns);
+    vf sum = vf_set(0), product = vf_set(0);
+    for (size_t row = first; row < count; row += step) {
+      const vf g = load_at(dy + row * length + i, lanes);
+      sum += g;
+      product = vf_fma(g * inverse_deviation[row], load_at(x + row * length + i, lanes) - mean[row],
+                       product);
+    }
+    if (dweight) store_at(dweight + i, load_at(dweight + i, lanes) + product, lanes);
+    if (dbias) store_at(dbias + i, load_at(dbias + i, lanes) + sum, lanes);
+  }
+}
+
+/// dx += dy·t^−beta; returns dy·x·t^(−beta − 1).
+LK_INLINE vf lrn_ratio(vf x, vf dy, vf t, float beta, vf *d) {
+  const vf scaled = lrn_divide(dy, t, beta);
+  *d += scaled;
+  return scaled * x / t;
+}
+
+static void LK_NAME(lrn_gradient_columns)(const float *x, const float *dy, float *dx,
+                                          float *ratios, size_t channels, size_t area,
+                                          size_t columns, size_t before, size_t after, float alpha,
+                                          float beta, float k) {
+  for (size_t c = 0; c < channels; c++) {
+    const size_t first = c > before ? c - before : 0;
+    const size_t last = after < channels - 1 - c ? c + after : channels - 1;
+    for (size_t i = 0; i < columns; i += LK_LANES) {
+      const int lanes = lanes_at(i, columns);
+      const size_t at = c * area + i;
+      vf sum = vf_set(0);
+      for (size_t r = first; r <= last; r++) {
+        const vf v = load_at(x + r * area + i, lanes);
+        sum = vf_fma(v, v, sum);
+      }
+      vf d = load_at(dx + at, lanes);
+      const vf t = vf_fma(sum, vf_set(alpha), vf_set(k));
+      const vf ratio = lrn_ratio(load_at(x + at, lanes), load_at(dy + at, lanes), t, beta, &d);
+      store_at(dx + at, d, lanes);
+      store_at(ratios + at, ratio, lanes);
+    }
+  }
+  for (size_t c = 0; c < channels; c++) {
+    const size_t first = c > after ? c - after : 0;
+    const size_t last = before < channels - 1 - c ? c + before : channels - 1;
+    for (size_t i = 0; i < columns; i += LK_LANES) {
+      const int lanes = lanes_at(i, columns);
+      const size_t at = c * area + i;
+      vf sum = vf_set(0);
+      for (size_t r = first; r <= last; r++) sum += load_at(ratios + r * area + i, lanes);
+      const vf factor = load_at(x + at, lanes) * (-2 * alpha * beta);
+      store_at(dx + at, vf_fma(factor, sum, load_at(dx + at, lanes)), lanes);
+    }
+  }
+}
+
+/// The sum over the window of one position, of squares or of numbers as they are.
+LK_INLINE float lrn_window_sum(const float *x, bool squares, size_t row, size_t column,
+                               size_t height, size_t width, size_t before, size_t after) {
+  const size_t first = row > before ? row - before : 0;
+  const size_t last = after < height - 1 - row ? row + after : height - 1;
+  const size_t left = column > before ? column - before : 0;
+  const size_t right = after < width - 1 - column ? column + after : width - 1;
+  float sum = 0;
+  for (size_t r = first; r <= last; r++)
+    for (size_t i = left; i <= right; i++) {
+      const float v = x[r * width + i];
+      sum += squares ? v * v : v;
+    }
+  return sum;
+}
+
+static void LK_NAME(lrn_gradient_plane)(const float *x, const float *dy, float *dx, float *ratios,
+                                        size_t height, size_t width, size_t before, size_t after,
+                                        float alpha, float beta, float k) {
+  for (size_t row = 0; row < height; row++) {
+    const size_t start = row * width;
+    for (size_t column = 0; column < width; column++)
+      ratios[start + column] = lrn_window_sum(x, true, row, column, height, width, before, after);
+    for (size_t i = start; i < start + width; i += LK_LANES) {
+      const int lanes = lanes_at(i, start + width);
+      vf d = load_at(dx + i, lanes);
+      const vf t = vf_fma(load_at(ratios + i, lanes), vf_set(alpha), vf_set(k));
+      const vf ratio = lrn_ratio(load_at(x + i, lanes), load_at(dy + i, lanes), t, beta, &d);
+      store_at(dx + i, d, lanes);
+      store_at(ratios + i, ratio, lanes);
+    }
+  }
+  for (size_t row = 0; row < height; row++)
+    for (size_t column = 0; column < width; column++) {
+      const size_t at = row * width + column;
+      dx[at] -= 2 * alpha * beta * x[at] *
+                lrn_window_sum(ratios, false, row, column, height, width, after, before);
+    }
+}
+
+static void LK_NAME(softmax_gradient_row)(bool logarithm, const float *y, const float *dy,
+                                          float *dx, size_t n) {
+  vf sums = vf_set(0);
+  for (size_t i = 0; i < n; i += LK_LANES) {
+    const int lanes = lanes_at(i, n);
+    const vf g = load_at(dy + i, lanes);
+    sums += logarithm ? g : g * load_at(y + i, lanes);
+  }
+  const float sum = vf_sum(sums);
+  for (size_t i = 0; i < n; i += LK_LANES) {
+    const int lanes = lanes_at(i, n);
+    const vf g = load_at(dy + i, lanes), v = load_at(y + i, lanes);
+    const vf d = logarithm ? g - vf_exp(v) * sum : v * (g - sum);
+    store_at(dx + i, load_at(dx + i, lanes) + d, lanes);
+  }
+}
+
+static void LK_NAME(softmax_gradient_columns)(bool logarithm, const float *y, const float *dy,
+                                              float *dx, size_t length, size_t inner,
+                                              size_t columns) {
+  for (size_t i = 0; i < columns; i += LK_LANES) {
+    const int lanes = lanes_at(i, columns);
+    vf sum = vf_set(0);
+    for (size_t r = 0; r < length; r++) {
+      const vf g = load_at(dy + r * inner + i, lanes);
+      sum += logarithm ? g : g * load_at(y + r * inner + i, lanes);
+    }
+    for (size_t r = 0; r < length; r++) {
+      const size_t at = r * inner + i;
+      const vf g = load_at(dy + at, lanes), v = load_at(y + at, lanes);
+      const vf d = logarithm ? g - vf_exp(v) * sum : v * (g - sum);
+      store_at(dx + at, load_at(dx + at, lanes) + d, lanes);
+    }
+  }
+}
+
 const lk_normalization_variant LK_NAME(lk_normalization) = {
     .lanes = LK_LANES,
     .scale_shift = LK_NAME(scale_shift),
     .scale_shift_vector = LK_NAME(scale_shift_vector),
     .scale_shift_pixels = LK_NAME(scale_shift_pixels),
+    .moments = LK_NAME(moments),
+    .products = LK_NAME(products),
+    .batch_norm = LK_NAME(batch_norm),
+    .batch_norm_gradient = LK_NAME(batch_norm_gradient),
+    .normalize_gradient_row = LK_NAME(normalize_gradient_row),
+    .normalize_parameter_columns = LK_NAME(normalize_parameter_columns),
+    .lrn_gradient_columns = LK_NAME(lrn_gradient_columns),
+    .lrn_gradient_plane = LK_NAME(lrn_gradient_plane),
+    .softmax_gradient_row = LK_NAME(softmax_gradient_row),
+    .softmax_gradient_columns = LK_NAME(softmax_gradient_columns),
     .normalize_row = LK_NAME(normalize_row),
     .lrn_columns = LK_NAME(lrn_columns),
     .lrn_pixels = LK_NAME(lrn_pixels),

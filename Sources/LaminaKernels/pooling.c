@@ -1,6 +1,7 @@
 #include "pooling.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "map_halo.h"
 
@@ -249,4 +250,181 @@ void lk_f32_pool_blocked(lk_pool *pool, lk_pooling op, const lk_window_axis axes
                     .in_halo = in_halo,
                     .out_halo = out_halo};
   run_rows(pool, blocked_task, &call, blocks);
+}
+
+// ------------------------------------------------------------------------------------------------
+// Gradients: windows overlap, so that a task takes whole planes
+
+typedef struct gradient_call {
+  const lk_pooling_variant *variant;
+  lk_pooling op;
+  const lk_window_axis *axes;
+  const size_t *input, *output;
+  const float *divisors;
+  float p;
+  const float *x, *y, *dy;
+  float *dx;
+  size_t channels, in_halo, out_halo;
+  bool sets;
+} gradient_call;
+
+/// The part of dy that an input x of a window with the result y gets; `open` until a maximum or
+/// minimum has been found.
+static float share(const gradient_call *call, float x, float y, float dy, float divisor,
+                   bool *open) {
+  if (call->op == LK_POOL_AVERAGE) return dy / divisor;
+  if (call->op == LK_POOL_LP)
+    return y == 0 ? 0 : dy * copysignf(powf(fabsf(x) / y, call->p - 1), x);
+  if (!*open || !(x == y || isnan(x))) return 0;
+  *open = false;
+  return dy;
+}
+
+static void gradient_task(void *context, size_t plane) {
+  const gradient_call *call = context;
+  const lk_window_axis *a = call->axes;
+  const size_t in_start = plane * a[0].input * a[1].input * a[2].input;
+  size_t at = plane * a[0].output * a[1].output * a[2].output;
+  for (size_t d = 0; d < a[0].output; d++)
+    for (size_t h = 0; h < a[1].output; h++)
+      for (size_t w = 0; w < a[2].output; w++, at++) {
+        const lk_taps depth = lk_taps_inside(&a[0], d), height = lk_taps_inside(&a[1], h);
+        const lk_taps width = lk_taps_inside(&a[2], w);
+        const float *divisors = call->divisors;
+        const size_t behind = a[0].output + a[1].output;
+        const float divisor =
+            divisors ? divisors[d] * divisors[a[0].output + h] * divisors[behind + w] : 1;
+        const float y = call->y ? call->y[at] : 0;
+        bool open = true;
+        for (size_t i = depth.first; i < depth.end; i++)
+          for (size_t j = height.first; j < height.end; j++)
+            for (size_t k = width.first; k < width.end; k++) {
+              const size_t row = tap_row(&a[0], d, i) * a[1].input + tap_row(&a[1], h, j);
+              const size_t tap = in_start + row * a[2].input + tap_row(&a[2], w, k);
+              call->dx[tap] += share(call, call->x ? call->x[tap] : 0, y, call->dy[at],
+                                     divisor > 1 ? divisor : 1, &open);
+            }
+      }
+}
+
+void lk_f32_pool_gradient(lk_pool *pool, lk_pooling op, const lk_window_axis axes[3],
+                          const float *divisors, float p, const float *x, const float *y,
+                          const float *dy, float *dx, size_t planes) {
+  gradient_call call = {.op = op,
+                        .axes = axes,
+                        .divisors = divisors,
+                        .p = p,
+                        .x = x,
+                        .y = y,
+                        .dy = dy,
+                        .dx = dx};
+  lk_parallel_for(pool, planes, gradient_task, &call);
+}
+
+static void adaptive_gradient_task(void *context, size_t plane) {
+  const gradient_call *call = context;
+  const size_t *in = call->input, *out = call->output;
+  const size_t start = plane * in[0] * in[1] * in[2];
+  size_t at = plane * out[0] * out[1] * out[2];
+  for (size_t d = 0; d < out[0]; d++)
+    for (size_t h = 0; h < out[1]; h++)
+      for (size_t w = 0; w < out[2]; w++, at++) {
+        const size_t d0 = bin_start(d, in[0], out[0]), d1 = bin_end(d, in[0], out[0]);
+        const size_t h0 = bin_start(h, in[1], out[1]), h1 = bin_end(h, in[1], out[1]);
+        const size_t w0 = bin_start(w, in[2], out[2]), w1 = bin_end(w, in[2], out[2]);
+        const float divisor = (float)((d1 - d0) * (h1 - h0) * (w1 - w0));
+        const float y = call->y ? call->y[at] : 0;
+        bool open = true;
+        for (size_t z = d0; z < d1; z++)
+          for (size_t r = h0; r < h1; r++)
+            for (size_t c = w0; c < w1; c++) {
+              const size_t tap = start + (z * in[1] + r) * in[2] + c;
+              call->dx[tap] +=
+                  share(call, call->x ? call->x[tap] : 0, y, call->dy[at], divisor, &open);
+            }
+      }
+}
+
+void lk_f32_adaptive_pool_gradient(lk_pool *pool, lk_pooling op, const size_t input[3],
+                                   const size_t output[3], const float *x, const float *y,
+                                   const float *dy, float *dx, size_t planes) {
+  gradient_call call = {
+      .op = op, .input = input, .output = output, .x = x, .y = y, .dy = dy, .dx = dx};
+  lk_parallel_for(pool, planes, adaptive_gradient_task, &call);
+}
+
+static void blocked_gradient_task(void *context, size_t block) {
+  const gradient_call *call = context;
+  const lk_window_axis *h = &call->axes[1], *w = &call->axes[2];
+  const size_t channels = call->channels, in_halo = call->in_halo, halo = call->out_halo;
+  const size_t in_row = (w->input + 2 * in_halo) * channels;
+  const size_t out_row = (w->output + 2 * halo) * channels;
+  const size_t in_map = (h->input + 2 * in_halo) * in_row;
+  const size_t in_start = block * in_map, inside = in_start + in_halo * (in_row + channels);
+  const size_t out_start = block * (h->output + 2 * halo) * out_row + halo * (out_row + channels);
+  if (call->sets) memset(call->dx + in_start, 0, in_map * sizeof *call->dx);
+  for (size_t row = 0; row < h->output; row++) {
+    const lk_taps taps = lk_taps_inside(h, row);
+    if (taps.end == taps.first) continue;
+    const size_t from = inside + tap_row(h, row, taps.first) * in_row;
+    const size_t at = out_start + row * out_row;
+    const float *divisors = call->divisors;
+    call->variant->blocked_gradient_row(
+        call->op, w, divisors ? divisors + call->axes[0].output + h->output : NULL,
+        divisors ? divisors[0] * divisors[call->axes[0].output + row] : 1,
+        call->x ? call->x + from : NULL, call->y ? call->y + at : NULL, call->dy + at,
+        call->dx + from, taps.end - taps.first, h->dilation * in_row, channels);
+  }
+}
+
+void lk_f32_pool_blocked_gradient(lk_pool *pool, lk_pooling op, const lk_window_axis axes[3],
+                                  const float *divisors, size_t channels, size_t in_halo,
+                                  size_t out_halo, const float *x, const float *y, const float *dy,
+                                  float *dx, bool sets, size_t blocks) {
+  gradient_call call = {.variant = variant(),
+                        .op = op,
+                        .axes = axes,
+                        .divisors = divisors,
+                        .x = x,
+                        .y = y,
+                        .dy = dy,
+                        .dx = dx,
+                        .channels = channels,
+                        .in_halo = in_halo,
+                        .out_halo = out_halo,
+                        .sets = sets};
+  lk_parallel_for(pool, blocks, blocked_gradient_task, &call);
+}
+
+typedef struct spread_call {
+  const lk_pooling_variant *variant;
+  size_t batch, channels, height, width, block, halo;
+  float factor;
+  const float *dy;
+  float *dx;
+  bool sets;
+} spread_call;
+
+/// Channels of a block, at most: those of the widest vector.
+enum { BLOCK = 16 };
+
+static void spread_task(void *context, size_t item) {
+  const spread_call *call = context;
+  const size_t image = item % call->batch, first = item / call->batch * call->block;
+  const size_t row = (call->width + 2 * call->halo) * call->block;
+  const size_t map = (call->height + 2 * call->halo) * row;
+  float v[BLOCK] = {0}, *dx = call->dx + item * map;
+  for (size_t c = 0; c < call->block && first + c < call->channels; c++)
+    v[c] = call->factor * call->dy[image * call->channels + first + c];
+  if (call->sets) memset(dx, 0, map * sizeof *dx);
+  for (size_t y = 0; y < call->height; y++)
+    call->variant->add_to_pixels(
+        v, dx + (y + call->halo) * row + call->halo * call->block, call->width, call->block);
+}
+
+void lk_f32_spread_means(lk_pool *pool, size_t batch, size_t channels, size_t height, size_t width,
+                         size_t block, size_t halo, float factor, const float *dy, float *dx,
+                         bool sets) {
+  spread_call call = {variant(), batch, channels, height, width, block, halo, factor, dy, dx, sets};
+  lk_parallel_for(pool, (channels + block - 1) / block * batch, spread_task, &call);
 }

@@ -11,6 +11,13 @@ typedef struct lk_pooling_variant {
   void (*blocked_row)(lk_pooling op, const lk_window_axis *width, const float *width_divisors,
                       float divisor, const float *x, size_t height_taps, size_t height_step,
                       size_t channels, float *y);
+  /// Adds the gradient of one output row of blocked pixels; x and dx start at the taps alike.
+  void (*blocked_gradient_row)(lk_pooling op, const lk_window_axis *width,
+                               const float *width_divisors, float divisor, const float *x,
+                               const float *y, const float *dy, float *dx, size_t height_taps,
+                               size_t height_step, size_t channels);
+  /// Adds v, a vector of `channels` numbers, to `n` pixels.
+  void (*add_to_pixels)(const float *v, float *dx, size_t n, size_t channels);
 } lk_pooling_variant;
 
 extern const lk_pooling_variant lk_pooling_scalar, lk_pooling_neon, lk_pooling_avx2,

@@ -275,4 +275,78 @@ static void LK_NAME(blocked_row)(lk_pooling op, const lk_window_axis *w,
                      channels, y);
 }
 
-const lk_pooling_variant LK_NAME(lk_pooling) = {LK_NAME(row), LK_NAME(blocked_row)};
+// ------------------------------------------------------------------------------------------------
+// Gradients of blocks of channels
+
+LK_INLINE vf load_lanes(const float *p, int lanes) {
+  return lanes == LK_LANES ? vf_load(p) : vf_load_first(p, lanes);
+}
+LK_INLINE void add_lanes(float *p, vf v, int lanes) {
+  if (lanes == LK_LANES)
+    vf_store(p, vf_load(p) + v);
+  else
+    vf_store_first(p, vf_load_first(p, lanes) + v, lanes);
+}
+
+LK_INLINE void pool_blocked_gradient_row(lk_pooling op, const lk_window_axis *w,
+                                         const float *width_divisors, float divisor, const float *x,
+                                         const float *y, const float *dy, float *dx,
+                                         size_t height_taps, size_t height_step, size_t channels) {
+  const size_t reach = (w->kernel - 1) * w->dilation + 1, limit = w->before + w->input;
+  for (size_t o = 0; o < w->output; o++) {
+    const size_t start = o * w->stride;
+    const bool whole = start >= w->before && start + reach <= limit;
+    const lk_taps taps = whole ? (lk_taps){0, w->kernel} : lk_taps_inside(w, o);
+    const size_t first = (start + taps.first * w->dilation - w->before) * channels;
+    const float scale = op == LK_POOL_AVERAGE
+                            ? 1 / vf_max(vf_set(divisor * width_divisors[o]), vf_set(1))[0]
+                            : 1;
+    for (size_t c = 0; c < channels; c += LK_LANES) {
+      const int lanes = channels - c < LK_LANES ? (int)(channels - c) : LK_LANES;
+      const size_t at = o * channels + c;
+      const vf g = load_lanes(dy + at, lanes) * scale;
+      const vf best = op == LK_POOL_MAX ? load_lanes(y + at, lanes) : g;
+      vi open = ~(vi){0};
+      for (size_t h = 0; h < height_taps; h++)
+        for (size_t t = 0; t < taps.end - taps.first; t++) {
+          const size_t tap = first + h * height_step + t * w->dilation * channels + c;
+          if (op == LK_POOL_MAX) {
+            const vf v = load_lanes(x + tap, lanes);
+            const vi hit = ((v == best) | (v != v)) & open;
+            open &= ~hit;
+            add_lanes(dx + tap, vf_select(hit, g, vf_set(0)), lanes);
+          } else {
+            add_lanes(dx + tap, g, lanes);
+          }
+        }
+    }
+  }
+}
+
+static void LK_NAME(blocked_gradient_row)(lk_pooling op, const lk_window_axis *w,
+                                          const float *width_divisors, float divisor,
+                                          const float *x, const float *y, const float *dy,
+                                          float *dx, size_t height_taps, size_t height_step,
+                                          size_t channels) {
+  if (op == LK_POOL_MAX)
+    pool_blocked_gradient_row(LK_POOL_MAX, w, width_divisors, divisor, x, y, dy, dx, height_taps,
+                              height_step, channels);
+  else
+    pool_blocked_gradient_row(LK_POOL_AVERAGE, w, width_divisors, divisor, x, y, dy, dx,
+                              height_taps, height_step, channels);
+}
+
+static void LK_NAME(add_to_pixels)(const float *v, float *dx, size_t n, size_t channels) {
+  for (size_t c = 0; c < channels; c += LK_LANES) {
+    const int lanes = channels - c < LK_LANES ? (int)(channels - c) : LK_LANES;
+    const vf number = load_lanes(v + c, lanes);
+    for (size_t p = 0; p < n; p++) add_lanes(dx + p * channels + c, number, lanes);
+  }
+}
+
+const lk_pooling_variant LK_NAME(lk_pooling) = {
+    .row = LK_NAME(row),
+    .blocked_row = LK_NAME(blocked_row),
+    .blocked_gradient_row = LK_NAME(blocked_gradient_row),
+    .add_to_pixels = LK_NAME(add_to_pixels),
+};

@@ -60,9 +60,10 @@ public struct CatalogEntry: Sendable {
     self.body = body
   }
 
-  /// Whose weights fit, for people: `torchvision, timm`.
-  public var origins: String {
-    keyMaps.isEmpty ? "none: train it" : keyMaps.map(\.origin).joined(separator: ", ")
+  /// Whose weights fit: `["torchvision, timm", "Keras"]`; empty for a model that has to be trained.
+  public var origins: [String] {
+    var seen: Set<String> = []
+    return keyMaps.map(\.origin).filter { seen.insert($0).inserted }
   }
 
   /// The graph from `input`, `[batch, channels, height, width]`, to `output`, logits `[batch,

@@ -31,6 +31,20 @@ public enum ModelFile {
       limits: limits)
   }
 
+  /// Whether a file holds a graph, so that `load` reads it, or weights alone.
+  ///
+  /// - Throws: `notFound`, `io`; `format` for a broken header.
+  public static func hasGraph(path: String, limits: Limits = Limits()) throws -> Bool {
+    let source = try ByteSource(path: path, limits: limits)
+    switch try WeightFormat(source) {
+    case .safeTensors: return try SafeTensors(source, limits: limits).metadata("lamina.graph") != nil
+    case .zip where try KerasFile.isArchive(source, limits: limits), .hdf5:
+      return try KerasFile(source, limits: limits).config != nil
+    case .zip, .pickle, .tar, .numPy: return false
+    case .unknown: return try ONNXImporter.isModel(source)
+    }
+  }
+
   /// Loads the bytes of a model file.
   public static func load(
     bytes: [UInt8], name: String = "bytes", registry: LayerRegistry, limits: Limits = Limits()

@@ -18,13 +18,16 @@ struct Command: Sendable {
     .bench,
     .compare,
     .doctor,
+    .eval,
     .export,
+    .finetune,
     .graph,
     .import,
     .layers,
     .models,
     .predict,
     .summary,
+    .train,
   ]
 
   /// - Throws: `UsageError` with the nearest name.

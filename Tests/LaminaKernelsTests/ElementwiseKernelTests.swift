@@ -64,6 +64,69 @@ private func floats(to limit: Float, positive: Bool = false) -> [Float] {
     }
   }
 
+  /// Derivatives against central differences of the formulas in double, away from kinks.
+  @Test func derivativesAreAccurate() {
+    let root = (2 / Double.pi).squareRoot()
+    let bounds: [(lk_unary, Float, Float, (Double) -> Double)] = [
+      (LK_RELU, 0, 0, { max($0, 0) }),
+      (LK_CLIP, -1.5, 2.5, { min(max($0, -1.5), 2.5) }),
+      (LK_LEAKY_RELU, 0.1, 0, { $0 < 0 ? Double(Float(0.1)) * $0 : $0 }),
+      (LK_ELU, 1.5, 0, { $0 < 0 ? 1.5 * expm1($0) : $0 }),
+      (LK_CELU, 1.5, 0, { max($0, 0) + min(0, 1.5 * expm1($0 / 1.5)) }),
+      (LK_SELU, 1.5, 1.25, { 1.25 * ($0 > 0 ? $0 : 1.5 * expm1($0)) }),
+      (LK_SIGMOID, 0, 0, { 1 / (1 + exp(-$0)) }),
+      (LK_TANH, 0, 0, { tanh($0) }),
+      (LK_SCALED_TANH, 1.5, 0.75, { 1.5 * tanh(0.75 * $0) }),
+      (LK_SOFTPLUS, 0, 0, { log1p(exp($0)) }),
+      (LK_SOFTSIGN, 0, 0, { $0 / (1 + abs($0)) }),
+      (LK_HARD_SIGMOID, 0.25, 0.5, { max(0, min(1, 0.25 * $0 + 0.5)) }),
+      (LK_HARD_SWISH, 0, 0, { $0 * max(0, min(1, $0 / 6 + 0.5)) }),
+      (LK_MISH, 0, 0, { $0 * tanh(log1p(exp($0))) }),
+      (LK_GELU, 0, 0, { 0.5 * $0 * (1 + erf($0 / 2.squareRoot())) }),
+      (LK_GELU_TANH, 0, 0, { 0.5 * $0 * (1 + tanh(root * ($0 + 0.044715 * $0 * $0 * $0))) }),
+      (LK_SWISH, 1.5, 0, { $0 / (1 + exp(-1.5 * $0)) }),
+      (LK_THRESHOLDED_RELU, 1, 0, { $0 > 1 ? $0 : 0 }),
+      (LK_SHRINK, 0.5, 1, { $0 < -1 ? $0 + 0.5 : $0 > 1 ? $0 - 0.5 : 0 }),
+      (LK_SCALE, 1.5, 0, { 1.5 * $0 }),
+      (LK_EXP, 0, 0, { exp($0) }),
+      (LK_SQUARE, 0, 0, { $0 * $0 }),
+      (LK_ABS, 0, 0, { abs($0) }),
+      (LK_NEG, 0, 0, { -$0 }),
+      (LK_FLOOR, 0, 0, { $0.rounded(.down) }),
+      (LK_ERF, 0, 0, { erf($0) }),
+      (LK_SIN, 0, 0, { sin($0) }),
+      (LK_COS, 0, 0, { cos($0) }),
+      (LK_ATAN, 0, 0, { atan($0) }),
+      (LK_SINH, 0, 0, { sinh($0) }),
+      (LK_COSH, 0, 0, { cosh($0) }),
+      (LK_ASINH, 0, 0, { asinh($0) }),
+    ]
+    // Fractions of 1/32 of odd numerators: no kink lies there.
+    let x = stride(from: Float(-5), to: 5, by: 0x1p-4).map { $0 + 0x1p-5 }
+    let dy = x.map { 1 + $0 / 8 }
+    withEveryISA { isa in
+      for (f, a, b, exact) in bounds {
+        var y = [Float](repeating: 0, count: x.count)
+        lk_f32_unary(nil, f, a, b, x, &y, x.count)
+        let v = lk_unary_gradient_reads_output(f) ? y : x
+        let (set, added) = (Guarded(count: x.count), Guarded(x))
+        lk_f32_unary_gradient(nil, f, a, b, v, dy, set.floats, false, x.count)
+        lk_f32_unary_gradient(nil, f, a, b, v, dy, added.floats, true, x.count)
+        for i in x.indices {
+          let h = 1e-5
+          let slope = (exact(Double(x[i]) + h) - exact(Double(x[i]) - h)) / (2 * h)
+          let want = Double(dy[i]) * slope
+          let limit = 3e-6 * max(1, abs(want))
+          #expect(abs(Double(set.values[i]) - want) <= limit, "\(f) of \(x[i]) on \(isa)")
+          #expect(
+            abs(Double(added.values[i]) - Double(x[i]) - want) <= 2 * limit,
+            "\(f) of \(x[i]) on \(isa), added")
+        }
+        #expect(set.isIntact && added.isIntact)
+      }
+    }
+  }
+
   @Test func everyLengthIsWrittenExactly() {
     var generator = Generator(seed: 3)
     withEveryISA { isa in

@@ -43,6 +43,30 @@ import Testing
     }
   }
 
+  @Test func momentsOfNumbersFarFromZero() {
+    var generator = Generator(seed: 5)
+    let (batch, channels, area) = (3, 5, 1000)
+    let x = generator.floats(batch * channels * area).map { 1000 + $0 }
+    var maps = lk_channel_maps(
+      maps: lk_blocked_maps(
+        batch: batch, channels: channels, height: 1, width: area, in_halo: 0, out_halo: 0),
+      is_blocked: false)
+    var want: [Double] = []
+    for channel in 0..<channels {
+      let values = x.indices.filter { $0 / area % channels == channel }.map { Double(x[$0]) }
+      let mean = values.reduce(0, +) / Double(values.count)
+      want.append(values.map { ($0 - mean) * ($0 - mean) }.reduce(0, +) / Double(values.count))
+    }
+    check(channels, want, tolerance: 1e-5, "variance") { pool, y in
+      let padded = lk_padded_channels(&maps)
+      var mean = [Float](repeating: .nan, count: padded)
+      var variance = mean
+      var scratch = [Float](repeating: .nan, count: lk_channel_sums_scratch_floats(&maps))
+      lk_f32_channel_moments(pool, &maps, x, &mean, &variance, &scratch)
+      for channel in 0..<channels { y[channel] = variance[channel] }
+    }
+  }
+
   @Test(arguments: [1, 3, 16, 64, 65, 200])
   func columnsOfEveryWidth(_ inner: Int) {
     var generator = Generator(seed: 2)

@@ -63,6 +63,76 @@ private let maps: [TestInput] = [
     }
   }
 
+  /// Outputs, gradients and running statistics of a training step against the formulas in double.
+  @Test(arguments: [true, false]) func batchNormTraining(unbiased: Bool) throws {
+    var reader = AttributeReader(["momentum": 0.25, "epsilon": 1e-3, "unbiased": .bool(unbiased)])
+    let layer = try BatchNorm(attributes: &reader)
+    let x = try Tensor(random: [4, 3, 5, 7], in: -1...3, seed: 1)
+    let dy = try Tensor(random: [4, 3, 5, 7], seed: 2)
+    let parameters = try [
+      Tensor(random: [3], seed: 3), Tensor(random: [3], seed: 4), Tensor(random: [3], seed: 5),
+      Tensor(random: [3], in: 1...2, seed: 6),
+    ]
+    let (y, dx) = (try Tensor(zeros: x.shape), try Tensor(zeros: x.shape))
+    let (dweight, dbias) = (try Tensor(zeros: [3]), try Tensor(zeros: [3]))
+    let updates = try [Tensor(zeros: [3]), Tensor(zeros: [3])]
+    let specs = [x.spec]
+    func memory(_ byteCount: Int) throws -> (AlignedBuffer, UnsafeMutableRawBufferPointer) {
+      let buffer = try AlignedBuffer(byteCount: byteCount)
+      return (buffer, UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: byteCount))
+    }
+    let saved = try memory(layer.savedBytes(for: specs))
+    let scratch = try memory(layer.scratchBytes(for: specs, threads: 2))
+    let pool = ThreadPool(threads: 2)
+    func view(_ tensor: Tensor) -> MutableTensorView {
+      MutableTensorView(
+        tensor.shape, .float32, UnsafeMutableRawPointer(mutating: tensor.view.baseAddress))
+    }
+    try withExtendedLifetime((saved, scratch)) {
+      try layer.forward(
+        ForwardCall(
+          inputs: [x.view], parameters: parameters.map(\.view), outputs: [view(y)],
+          scratch: scratch.1, pool: pool, isTraining: true, saved: saved.1,
+          bufferUpdates: [nil, nil] + updates.map(view)))
+      try layer.backward(
+        BackwardCall(
+          outputGradients: [dy.view], inputs: [x.view], outputs: [nil],
+          parameters: parameters.map(\.view), inputGradients: [view(dx)],
+          parameterGradients: [view(dweight), view(dbias), nil, nil], saved: saved.1,
+          scratch: scratch.1, pool: pool))
+    }
+    let (normalized, statistics) = normalize(x.naive, epsilon: 1e-3) { [$0[1]] }
+    let p = parameters.map(\.naive)
+    let count = 4.0 * 5 * 7
+    var (sums, products) = ([0.0, 0, 0], [0.0, 0, 0])
+    for index in x.shape.indices {
+      sums[index[1]] += dy.naive[index]
+      products[index[1]] += dy.naive[index] * normalized[index]
+    }
+    func expectEqual(_ found: Tensor, _ name: String, _ want: ([Int]) -> Double) {
+      let want = NaiveTensor(found.shape, want)
+      let worst = largestDifference(found.naive.elements, want.elements)
+      #expect(worst.value <= 1e-5, "\(name) at \(worst.index)")
+    }
+    expectEqual(y, "y") { normalized[$0] * p[0][$0[1]] + p[1][$0[1]] }
+    expectEqual(dweight, "dweight") { products[$0[0]] }
+    expectEqual(dbias, "dbias") { sums[$0[0]] }
+    let (dyValues, found) = (dy.naive, statistics)
+    expectEqual(dx, "dx") { index in
+      let c = index[1]
+      let centred = dyValues[index] - sums[c] / count - normalized[index] * products[c] / count
+      return p[0][c] * (found[[c]]?.inverse ?? .nan) * centred
+    }
+    expectEqual(updates[0], "mean") {
+      0.75 * p[2][$0[0]] + 0.25 * (statistics[[$0[0]]]?.mean ?? .nan)
+    }
+    expectEqual(updates[1], "variance") {
+      let inverse = statistics[[$0[0]]]?.inverse ?? .nan
+      let variance = (1 / (inverse * inverse) - 1e-3) * (unbiased ? count / (count - 1) : 1)
+      return 0.75 * p[3][$0[0]] + 0.25 * variance
+    }
+  }
+
   @Test func batchNormParameters() throws {
     var reader = AttributeReader([:])
     let parameters = try BatchNorm(attributes: &reader).parameters(for: [TensorSpec([2, 7, 4, 4])])

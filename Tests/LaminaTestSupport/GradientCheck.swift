@@ -1,6 +1,7 @@
 import Lamina
 
-/// Compares `backward` with central differences of Σ weight·output over random weights.
+/// Compares `backward` with central differences of Σ weight·output over random weights. Elements near a kink or
+/// a pole, where differences by other steps give another slope, do not count, unless most of them are so.
 struct GradientCheck {
   let layer: any Layer
   let inputs: [Tensor]
@@ -51,6 +52,7 @@ struct GradientCheck {
     let tensors = inputs + parameters
     let count = tensors[target].shape.count
     let step = max(1, count / Self.samplesPerTensor)
+    var excused: [Int] = []
     for index in stride(from: 0, to: count, by: step) {
       func loss(_ offset: Float) throws -> Double {
         var changed = tensors
@@ -64,13 +66,26 @@ struct GradientCheck {
           return zip(pair.0.naive.elements, pair.1.naive.elements).reduce(sum) { $0 + $1.0 * $1.1 }
         }
       }
-      let numeric =
-        try (loss(row.gradientStep) - loss(-row.gradientStep)) / Double(2 * row.gradientStep)
+      func slope(_ before: Float, _ behind: Float) throws -> Double {
+        try (loss(behind) - loss(-before)) / Double(before + behind)
+      }
+      let (far, near) = (row.gradientStep, row.gradientStep / 4)
+      let numeric = try slope(far, far)
       let found = gradient.naive.elements[index] - base.naive.elements[index]
-      if !(abs(found - numeric) <= row.gradientTolerance * max(1, abs(numeric))) {
-        report("the gradient of \(name) at element \(index): expected \(numeric), found \(found)")
+      let limit = row.gradientTolerance * max(1, abs(numeric))
+      if abs(found - numeric) <= limit { continue }
+      let isSmooth =
+        try abs(slope(near, near) - numeric) <= limit
+        && abs(slope(near, 0) - slope(0, near)) <= 2 * limit
+      if isSmooth {
+        report(
+          "the gradient of \(name) at element \(index): expected \(numeric), found \(found)")
         return
       }
+      excused.append(index)
+    }
+    if excused.count >= 4, 2 * excused.count > (count + step - 1) / step {
+      report("most elements of \(name) lie on kinks, such as \(excused)")
     }
   }
 

@@ -15,7 +15,8 @@ import Testing
 /// For each case: the attributes survive encoding and decoding, and an unknown one is refused; inferred specs
 /// are those produced; outputs are written whole and nothing around them; inputs stay as they are; `forward`
 /// and the prepared path agree with the reference on every instruction set of this CPU; one and two threads,
-/// a call in place and concurrent calls give the same bits; gradients agree with finite differences.
+/// a call in place and concurrent calls give the same bits; gradients agree with finite differences, and
+/// prepared training with the plain one.
 public enum LayerHarness {
   /// Checks a layer; failures are recorded as issues that name the layer, the case and the check.
   public static func check<L: Layer>(
@@ -180,6 +181,13 @@ private struct CaseRun {
         inputSpecs: inputSpecs, outputSpecs: outputSpecs, needsInputs: needsInputs,
         needsOutputs: needsOutputs, row: row, report: findings.add
       ).check()
+      try onEveryInstructionSet { isa in
+        try TrainingCheck(
+          layer: layer, inputs: inputs, parameters: parameters, parameterSpecs: parameterSpecs,
+          inputSpecs: inputSpecs, outputSpecs: outputSpecs, gradient: definition.gradient,
+          tolerance: row.preparedTolerance, report: findings.add
+        ).check(isa)
+      }
     }
   }
 

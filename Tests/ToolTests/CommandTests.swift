@@ -1,5 +1,6 @@
 import Foundation
 import Lamina
+import LaminaTestSupport
 import Testing
 
 private func json(_ outcome: Outcome) throws -> Any {
@@ -90,9 +91,32 @@ private func expectedLines() throws -> [String] {
   #expect(models.compactMap { $0["name"] as? String } == ModelCatalog.entries.map(\.name))
   let resNet = try #require(models.first { $0["name"] as? String == "resnet18" })
   #expect(resNet["parameters"] as? Int == 11_689_512)
+  #expect(resNet["macs"] as? Int == 1_814_073_344)
+  #expect(resNet["weights"] as? [String] == ["torchvision, timm"])
   #expect(resNet["input"] as? [Int] == [1, 3, 224, 224])
   let text = try Tool.run("models").output
   for entry in ModelCatalog.entries { #expect(text.contains("\n\(entry.name) ")) }
+}
+
+@Test func graphDrawsNetworks() throws {
+  let folder = try TemporaryFolder()
+  let dot = try Tool.run("graph", "lenet5").output
+  #expect(dot.hasPrefix("digraph "))
+  for node in ["conv1", "pool2", "fc3"] { #expect(dot.contains("label=\"\(node)\\n")) }
+  let outcome = try Tool.run("graph", "resnet18", "-o", "r.svg", in: folder.url)
+  #expect(outcome.status == 0, "\(outcome.errors)")
+  let svg = try String(contentsOfFile: folder.path("r.svg"), encoding: .utf8)
+  #expect(svg.hasPrefix("<svg ") && svg.hasSuffix("</svg>\n"))
+  for block in ["layer1.0", "layer4.1"] { #expect(svg.contains(block)) }
+}
+
+@Test func importTakesTheGraphOfAWholeKerasModel() throws {
+  let folder = try TemporaryFolder()
+  let fixture = "\(packageRoot)/Tests/fixtures/keras_small.keras"
+  let outcome = try Tool.run("import", fixture, "-o", "k.safetensors", in: folder.url)
+  #expect(outcome.status == 0, "\(outcome.errors)")
+  #expect(outcome.output.contains(" layers and "))
+  #expect(try Tool.run("summary", "k.safetensors", in: folder.url).status == 0)
 }
 
 @Test func layersListsTheRegistry() throws {

@@ -11,8 +11,7 @@ private struct Block {
   var code: String
 }
 
-private let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-  .deletingLastPathComponent().deletingLastPathComponent()
+private let root = URL(fileURLWithPath: packageRoot)
 
 private func blocks() throws -> [Block] {
   let text = try String(contentsOf: root.appendingPathComponent("README.md"), encoding: .utf8)
@@ -92,9 +91,9 @@ func commandsCAndPythonOfTheReadmeAgree() throws {
   #expect(Set(answers).count == 1)
 }
 
-@Test func layerOfTheReadmeRuns() throws {
+/// Compiles a program that imports Lamina with the objects of this build, and runs it.
+private func runSwift(_ code: String) throws -> Outcome {
   let folder = try TemporaryFolder()
-  let code = try #require(try blocks().first { $0.language == "swift" }).code
   _ = try folder.file("main.swift", Array(code.utf8))
   let list = Tool.folder.appendingPathComponent("lamina.product/Objects.LinkFileList")
   let objects = try String(contentsOf: list, encoding: .utf8).split(separator: "\n")
@@ -104,12 +103,36 @@ func commandsCAndPythonOfTheReadmeAgree() throws {
     ["LaminaKernels", "LaminaImageShim"].map { "\(Tool.folder.path)/\($0).build" }
     + ["CJPEG", "CPNG", "CZlib"].map { "\(packageRoot)/Sources/\($0)" }
   let libraries = try Tool.shell("pkg-config --libs libjpeg libpng zlib").output
-  let outcome = try Tool.shell(
+  return try Tool.shell(
     """
     swiftc -swift-version 6 -I '\(Tool.folder.path)/Modules' \(maps.map { "-Xcc -fmodule-map-file='\($0)/module.modulemap'" }.joined(separator: " ")) \
     main.swift @objects -o main \(libraries.split(separator: "\n").joined()) && ./main
     """, in: folder.url, environment: ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? ""])
+}
+
+@Test func layerOfTheReadmeRuns() throws {
+  let code = try #require(try blocks().first { $0.language == "swift" }).code
+  let outcome = try runSwift(code)
   #expect(outcome.status == 0, "\(outcome.errors)")
   let comment = try #require(code.split(separator: "\n").last?.components(separatedBy: "// ").last)
   #expect(outcome.output == comment + "\n")
+}
+
+@Test func threeSmallWindowsSeeWhatOneLargeSees() throws {
+  let path = "examples/swift/receptive-field/Sources/receptive-field/main.swift"
+  let code = try String(contentsOf: root.appendingPathComponent(path), encoding: .utf8)
+  let outcome = try runSwift(code)
+  #expect(outcome.status == 0, "\(outcome.errors)")
+  #expect(
+    outcome.output == """
+      3 × 3×3
+        conv1: output [1, 64, 54, 54], sees 3×3
+        conv2: output [1, 64, 52, 52], sees 5×5
+        conv3: output [1, 64, 50, 50], sees 7×7
+        110592 weights, 299261952 multiply-adds
+      1 × 7×7
+        conv1: output [1, 64, 50, 50], sees 7×7
+        200704 weights, 501760000 multiply-adds
+
+      """)
 }

@@ -119,7 +119,7 @@ public final class FileReader: Sendable {
 }
 
 /// Writes a file so that the path holds either the old content or all of the new: a temporary file in the
-/// same folder, fsync, rename, fsync of the folder.
+/// same folder, fsync, a look at what was written where the caller wants one, rename, fsync of the folder.
 public final class AtomicFileWriter {
   private let path: String
   private let temporaryPath: String
@@ -182,14 +182,21 @@ public final class AtomicFileWriter {
   public func write(_ bytes: [UInt8]) throws { try bytes.withUnsafeBytes { try write($0) } }
 
   /// Makes the file appear under its path.
-  public func commit() throws {
+  ///
+  /// - Parameter verify: is given the path of what was written, which appears only when this does not throw.
+  public func commit(verifying verify: (_ temporaryPath: String) throws -> Void = { _ in }) throws {
     guard fsync(descriptor) == 0 else { throw LaminaError(.io, systemMessage(), path: path) }
     let result = close(descriptor)
     descriptor = -1
-    guard result == 0, rename(temporaryPath, path) == 0 else {
-      let message = systemMessage()
+    do {
+      guard result == 0 else { throw LaminaError(.io, systemMessage(), path: path) }
+      try verify(temporaryPath)
+      guard rename(temporaryPath, path) == 0 else {
+        throw LaminaError(.io, systemMessage(), path: path)
+      }
+    } catch {
       unlink(temporaryPath)
-      throw LaminaError(.io, message, path: path)
+      throw error
     }
     let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
     let folderDescriptor = open(folder, O_RDONLY | O_CLOEXEC)

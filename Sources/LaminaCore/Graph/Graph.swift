@@ -178,6 +178,21 @@ public struct Graph: Sendable {
     outputs.append((name, value))
   }
 
+  /// The same graph with the layer of one node made anew from other attributes.
+  ///
+  /// - Throws: what the layer throws about its attributes.
+  public func remakingLayer(of index: Int, attributes: Attributes, registry: LayerRegistry) throws
+    -> Graph
+  {
+    var result = self
+    try withErrorPath(nodes[index].path) {
+      result.nodes[index].layer = try registry.makeLayer(
+        nodes[index].definition.kind, attributes
+      ).layer
+    }
+    return result
+  }
+
   /// For each value, the nodes that read it, as input or as parameter.
   public func consumers() -> [[Int]] {
     var result = [[Int]](repeating: [], count: valueCount)

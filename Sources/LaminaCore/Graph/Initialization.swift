@@ -67,6 +67,18 @@ extension ParameterSpec {
       case .heNormal(let usesFanOut):
         let deviation = (2 / (usesFanOut ? fanOut : fanIn)).squareRoot()
         fill { random.normal($0) * deviation }
+      case .heUniform(let usesFanOut):
+        let bound = (6 / (usesFanOut ? fanOut : fanIn)).squareRoot()
+        fill { (random.uniform($0) * 2 - 1) * bound }
+      case .leCunNormal:
+        let deviation = (1 / fanIn).squareRoot()
+        fill { random.normal($0) * deviation }
+      case .leCunUniform:
+        let bound = (3 / fanIn).squareRoot()
+        fill { (random.uniform($0) * 2 - 1) * bound }
+      case .glorotNormal:
+        let deviation = (2 / (fanIn + fanOut)).squareRoot()
+        fill { random.normal($0) * deviation }
       case .glorotUniform:
         let bound = (6 / (fanIn + fanOut)).squareRoot()
         fill { (random.uniform($0) * 2 - 1) * bound }

@@ -160,6 +160,14 @@ public enum Initializer: Sendable, Hashable {
   case uniform(bound: Float)
   /// He et al. 2015: N(0, 2 / fan), over the input or the output side.
   case heNormal(fanOut: Bool)
+  /// He et al. 2015: U(−√(6/fan), √(6/fan)), over the input or the output side.
+  case heUniform(fanOut: Bool)
+  /// LeCun et al. 1998: N(0, 1 / fanIn).
+  case leCunNormal
+  /// LeCun et al. 1998: U(−√(3/fanIn), √(3/fanIn)).
+  case leCunUniform
+  /// Glorot and Bengio 2010: N(0, 2 / (fanIn + fanOut)).
+  case glorotNormal
   /// Glorot and Bengio 2010: U(−√(6/(fanIn+fanOut)), √(6/(fanIn+fanOut))).
   case glorotUniform
 }

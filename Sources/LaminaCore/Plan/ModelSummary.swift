@@ -47,10 +47,16 @@ public struct ModelSummary: Sendable {
 
   /// A summary for given input specs, by default each symbol at its default.
   public init(_ model: Model, inputs specs: [TensorSpec]? = nil) throws {
-    let graph = model.graph
+    try self.init(model.graph, parameters: model.parameters, inputs: specs)
+  }
+
+  /// A summary of a graph. Parameters are needed only where values of them decide shapes.
+  public init(
+    _ graph: Graph, parameters: [String: Tensor] = [:], inputs specs: [TensorSpec]? = nil
+  ) throws {
     let specs = try specs ?? graph.inputs.map { try $0.defaultSpec() }
     try graph.checkInputs(specs)
-    let inference = try graph.inferSpecs(inputs: specs, parameters: model.parameters)
+    let inference = try graph.inferSpecs(inputs: specs, parameters: parameters)
     name = graph.name
     inputs = zip(graph.inputs, specs).map { ($0.name, $1) }
     var seen: Set<String> = []

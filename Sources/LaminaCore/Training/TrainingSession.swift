@@ -335,10 +335,10 @@ private final class TrainingExecution {
     switch plan.backwardSteps[index] {
     case .zero(let operand, let byteCount): memset(address(operand), 0, byteCount)
     case .zeroWeight(let weight):
-      if !accumulating {
-        weights[weight].update.withMutableBytes {
-          $0.initializeMemory(as: UInt8.self, repeating: 0)
-        }
+      guard !accumulating else { return }
+      let gradient = weights[weight].update
+      gradient.withMutableBytes { bytes in
+        _ = bytes.baseAddress.map { memset($0, 0, bytes.count) }
       }
     case .convert(let source, let from, let to, let target, let byteCount, let adds):
       let place = address(adds ?? target)

@@ -14,6 +14,7 @@ extern "C" {
 #include "lk_denormals.h"
 #include "lk_elementwise.h"
 #include "lk_normalization.h"
+#include "lk_optimizers.h"
 #include "lk_pooling.h"
 #include "lk_threads.h"
 

@@ -54,6 +54,13 @@ size_t lk_blocked_conv_packed_bytes(const lk_blocked_conv *conv);
 void lk_blocked_conv_pack(lk_pool *pool, const lk_blocked_conv *conv, const float *weight,
                           const float *bias, void *packed);
 
+/// The same with 32-bit arithmetic, for a weight that changes at every step.
+///
+/// `is_adjoint`: the weight [in_channels, out_channels / groups, kernel_height, kernel_width] is that
+/// of the convolution with stride 1 whose input's gradient `conv` computes from its output's.
+void lk_blocked_conv_repack(lk_pool *pool, const lk_blocked_conv *conv, const float *weight,
+                            const float *bias, bool is_adjoint, void *packed);
+
 /// Bytes of scratch for lk_blocked_conv_run on a pool of `conv->threads` threads.
 size_t lk_blocked_conv_scratch_bytes(const lk_blocked_conv *conv);
 
@@ -61,6 +68,44 @@ size_t lk_blocked_conv_scratch_bytes(const lk_blocked_conv *conv);
 /// when their maps are equal. Results do not depend on the number of threads.
 void lk_blocked_conv_run(lk_pool *pool, const lk_blocked_conv *conv, const float *input,
                          const void *packed, const float *residual, float *output, void *scratch);
+
+/// The gradient of a convolution by its input: from a map of the output's gradient to one of the
+/// input's.
+typedef struct lk_input_gradient {
+  /// The forward convolution, from `in` to `out`.
+  lk_blocked_conv forward;
+  /// With stride 1, the convolution with the adjoint weight.
+  lk_blocked_conv adjoint;
+  bool is_strided;
+} lk_input_gradient;
+
+/// For a convolution made by lk_make_blocked_conv; false when the halo of its output is narrower
+/// than lk_input_gradient_halo or a window does not fit.
+bool lk_make_input_gradient(lk_input_gradient *gradient, const lk_blocked_conv *forward);
+/// The halo that an output's gradient needs.
+size_t lk_input_gradient_halo(const lk_conv2d *conv);
+size_t lk_input_gradient_packed_bytes(const lk_input_gradient *gradient);
+void lk_input_gradient_pack(lk_pool *pool, const lk_input_gradient *gradient, const float *weight,
+                            void *packed);
+size_t lk_input_gradient_scratch_bytes(const lk_input_gradient *gradient);
+/// Writes the input's gradient with a halo of zeros, or adds to it. Results do not depend on the
+/// number of threads.
+void lk_input_gradient_run(lk_pool *pool, const lk_input_gradient *gradient,
+                           const float *output_gradient, const void *packed, bool adds,
+                           float *input_gradient, void *scratch);
+
+/// The gradient of a convolution made by lk_make_blocked_conv by its weight, written or added to
+/// weight_gradient [out_channels, in_channels / groups, kernel_height, kernel_width]. The input's
+/// halo is as wide as the padding, whatever the algorithm. Results do not depend on the number of
+/// threads.
+size_t lk_weight_gradient_scratch_bytes(const lk_blocked_conv *conv);
+void lk_weight_gradient_run(lk_pool *pool, const lk_blocked_conv *conv, const float *input,
+                            const float *output_gradient, bool adds, float *weight_gradient,
+                            void *scratch);
+
+/// bias_gradient[o] = Σ output_gradient[n, o, ·, ·], or added to it.
+void lk_bias_gradient_run(lk_pool *pool, const lk_blocked_conv *conv, const float *output_gradient,
+                          bool adds, float *bias_gradient);
 
 /// A depthwise convolution and the 1×1 convolution of its result, piece by piece of the map, so
 /// that what lies between stays in the cache.

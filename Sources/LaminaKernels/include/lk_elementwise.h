@@ -1,5 +1,6 @@
 #ifndef LK_ELEMENTWISE_H
 #define LK_ELEMENTWISE_H
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "lk_threads.h"
@@ -57,6 +58,15 @@ typedef enum lk_unary {
 void lk_f32_unary(lk_pool *pool, lk_unary f, float a, float b, const float *x, float *y,
                   size_t count);
 
+/// Gradient by x of Σ dy·f(x): dx[i] = dy[i]·f′, or with `adds` dx[i] += dy[i]·f′. The derivative of
+/// relu, clip, sigmoid and tanh is a function of y = f(x), which `v` then holds; `v` is x for all
+/// others. It is 0 where relu and clip give a bound, and elsewhere that of the branch taken.
+void lk_f32_unary_gradient(lk_pool *pool, lk_unary f, float a, float b, const float *v,
+                           const float *dy, float *dx, bool adds, size_t count);
+
+/// Whether lk_f32_unary_gradient takes y in place of x.
+bool lk_unary_gradient_reads_output(lk_unary f);
+
 /// Functions of two numbers. `max` and `min` are NaN when either is.
 typedef enum lk_binary {
   LK_ADD,
@@ -81,4 +91,10 @@ typedef struct lk_broadcast {
 /// y = f(a, b) over `shape`; y is contiguous and may be an operand of the same extents.
 void lk_f32_binary(lk_pool *pool, lk_binary f, const lk_broadcast *shape, const float *a,
                    const float *b, float *y);
+
+/// Gradient of Σ dy·f(a, b) by operand 0 (a) or 1 (b) before it is summed over repeated axes:
+/// d[i] = dy[i]·∂f, or with `adds` d[i] += dy[i]·∂f, for every index i of `shape`; dy and d are
+/// contiguous. Where max and min see equal numbers, each operand gets half. Not for fmod.
+void lk_f32_binary_gradient(lk_pool *pool, lk_binary f, int operand, const lk_broadcast *shape,
+                            const float *a, const float *b, const float *dy, float *d, bool adds);
 #endif

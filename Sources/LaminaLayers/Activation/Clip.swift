@@ -8,6 +8,7 @@ package struct Clip: Layer {
   package static let kind: LayerKind = "lamina.clip"
   package static var arity: ClosedRange<Int> { 1...3 }
   package static var outputMemory: OutputMemory { .mayOverwriteInput }
+  package static var gradient: Gradient { .supported(inputs: true, outputs: true) }
   let minimum: Float
   let maximum: Float
 
@@ -54,6 +55,25 @@ package struct Clip: Layer {
     run(integer)
   }
 
+  package func backward(_ call: BackwardCall) throws {
+    guard let dy = call.outputGradients[0] else { return }
+    func bound(_ input: Int) -> Float? {
+      input < call.inputs.count ? call.inputs[input]?.floats.pointee : nil
+    }
+    let (lower, upper) = (bound(1) ?? minimum, bound(2) ?? maximum)
+    function(lower, upper).addGradient(call)
+    guard let x = call.inputs[0] else { return }
+    let (values, gradients) = (x.elements(as: Float.self), dy.elements(as: Float.self))
+    /// Adds the gradients of the elements that became a bound.
+    func add(_ input: Int, where isBound: (Float) -> Bool) {
+      guard input < call.inputGradients.count, let d = call.inputGradients[input] else { return }
+      let sum = zip(values, gradients).reduce(0.0) { isBound($1.0) ? $0 + Double($1.1) : $0 }
+      d.floats.pointee += Float(sum)
+    }
+    add(1) { $0 < lower && lower <= upper }
+    add(2) { max($0, lower) > upper }
+  }
+
   package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])
     -> [Int]
   { outputHalos }
@@ -63,5 +83,10 @@ package struct Clip: Layer {
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     guard context.inputs.count == 1, context.inputs[0].type == .float32 else { return nil }
     return PreparedElementwise(function(minimum, maximum), context)
+  }
+
+  package func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)? {
+    guard context.inputs.count == 1, context.inputs[0].type == .float32 else { return nil }
+    return PreparedElementwiseTraining(function(minimum, maximum), context)
   }
 }

@@ -20,6 +20,23 @@ struct ElementwiseFunction: Sendable {
   ) {
     lk_f32_unary(pool.handle, code, a, b, x, y, count)
   }
+
+  /// Whether the derivative is computed from y, not from x.
+  var gradient: Gradient {
+    let readsOutput = lk_unary_gradient_reads_output(code)
+    return .supported(inputs: !readsOutput, outputs: readsOutput)
+  }
+
+  /// The gradient of the first input, from its value or that of the first output, whichever is read.
+  func addGradient(_ call: BackwardCall, count: Int? = nil, sets: Bool = false) {
+    let value = lk_unary_gradient_reads_output(code) ? call.outputs[0] : call.inputs[0]
+    guard let dy = call.outputGradients[0], let dx = call.inputGradients[0], let value else {
+      return
+    }
+    lk_f32_unary_gradient(
+      call.pool.handle, code, a, b, value.floats, dy.floats, dx.floats, !sets,
+      count ?? dx.shape.count)
+  }
 }
 
 /// y = f(x) for every `float32` element of a tensor of any shape.
@@ -30,6 +47,7 @@ protocol ElementwiseLayer: Layer {
 
 extension ElementwiseLayer {
   package static var outputMemory: OutputMemory { .mayOverwriteInput }
+  package static var gradient: Gradient { .supported(inputs: true, outputs: false) }
 
   package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     [try inputs[0].expecting(.float32)]
@@ -41,6 +59,8 @@ extension ElementwiseLayer {
     )
   }
 
+  package func backward(_ call: BackwardCall) throws { function.addGradient(call) }
+
   package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])
     -> [Int]
   { outputHalos }
@@ -49,6 +69,10 @@ extension ElementwiseLayer {
 
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     PreparedElementwise(function, context)
+  }
+
+  package func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)? {
+    PreparedElementwiseTraining(function, context)
   }
 }
 
@@ -70,6 +94,32 @@ struct PreparedElementwise: PreparedLayer {
 
   func run(_ call: ForwardCall) throws {
     function.run(count, from: call.inputs[0].floats, to: call.outputs[0].floats, call.pool)
+  }
+}
+
+/// The same with its gradient.
+struct PreparedElementwiseTraining: PreparedTraining {
+  private let function: ElementwiseFunction
+  private let layout: TensorLayout
+  private let count: Int
+
+  var inputLayouts: [TensorLayout]? { [layout] }
+  var outputLayouts: [TensorLayout]? { [layout] }
+  var gradient: Gradient { function.gradient }
+  var scratchBytes: Int { 0 }
+
+  init(_ function: ElementwiseFunction, _ context: TrainingContext) {
+    self.function = function
+    layout = function.keepsZero ? context.inputLayouts[0] : .plain
+    count = layout.byteCount(context.inputs[0]) / 4
+  }
+
+  func forward(_ call: ForwardCall) throws {
+    function.run(count, from: call.inputs[0].floats, to: call.outputs[0].floats, call.pool)
+  }
+
+  func backward(_ call: BackwardCall) throws {
+    function.addGradient(call, count: count, sets: call.setsInputGradients[0])
   }
 }
 

@@ -9,6 +9,7 @@ package struct PReLU: Layer {
   package static let kind: LayerKind = "lamina.prelu"
   package static var arity: ClosedRange<Int> { 1...2 }
   package static var outputMemory: OutputMemory { .mayOverwriteInput }
+  package static var gradient: Gradient { .supported(inputs: true, outputs: false) }
   let shared: Bool
 
   package init(attributes: inout AttributeReader) throws {
@@ -41,13 +42,33 @@ package struct PReLU: Layer {
 
   package func forward(_ call: ForwardCall) throws {
     let x = call.inputs[0]
-    let slope = call.inputs.count == 2 ? call.inputs[1] : call.parameters[0]
-    var aligned = slope.shape
-    if call.inputs.count == 1, !shared {
-      aligned = try Shape([slope.shape.count] + x.shape.dimensions.dropFirst(2).map { _ in 1 })
-    }
-    Broadcast(x.shape, aligned, to: x.shape)
+    let isInput = call.inputs.count == 2
+    let slope = isInput ? call.inputs[1] : call.parameters[0]
+    Broadcast(x.shape, try aligned(slope.shape, to: x.shape, isInput), to: x.shape)
       .run(LK_PRELU, x.floats, slope.floats, call.outputs[0].floats, call.pool)
+  }
+
+  /// The shape in which a slope broadcasts to `x`.
+  private func aligned(_ slope: Shape, to x: Shape, _ isInput: Bool) throws -> Shape {
+    if isInput || shared { return slope }
+    return try Shape([slope.count] + x.dimensions.dropFirst(2).map { _ in 1 })
+  }
+
+  package func backwardScratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    2 * inputs[0].byteCount
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    let isInput = call.inputs.count == 2
+    guard let dy = call.outputGradients[0], let x = call.inputs[0],
+      let slope = isInput ? call.inputs[1] : call.parameters[0]
+    else { return }
+    let shape = try aligned(slope.shape, to: x.shape, isInput)
+    Broadcast(x.shape, shape, to: x.shape).addGradients(
+      LK_PRELU, x, slope, dy,
+      [call.inputGradients[0], isInput ? call.inputGradients[1] : call.parameterGradients[0]],
+      sums: [BroadcastSum(x.shape, in: x.shape), BroadcastSum(shape, in: x.shape)],
+      scratch: call.floats, call.pool)
   }
 }
 

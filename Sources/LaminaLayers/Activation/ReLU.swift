@@ -5,6 +5,7 @@ import LaminaKernels
 package struct ReLU: Layer {
   package static let kind: LayerKind = "lamina.relu"
   package static var outputMemory: OutputMemory { .mayOverwriteInput }
+  package static var gradient: Gradient { .supported(inputs: false, outputs: true) }
   private static let function = ElementwiseFunction(code: LK_RELU)
 
   package init(attributes: inout AttributeReader) throws {}
@@ -24,6 +25,8 @@ package struct ReLU: Layer {
     run(integer)
   }
 
+  package func backward(_ call: BackwardCall) throws { Self.function.addGradient(call) }
+
   package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])
     -> [Int]
   { outputHalos }
@@ -32,5 +35,9 @@ package struct ReLU: Layer {
 
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     context.inputs[0].type == .float32 ? PreparedElementwise(Self.function, context) : nil
+  }
+
+  package func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)? {
+    context.inputs[0].type == .float32 ? PreparedElementwiseTraining(Self.function, context) : nil
   }
 }

@@ -15,6 +15,7 @@ extension BinaryLayer {
   package static var arity: ClosedRange<Int> { 2...2 }
   package static var outputMemory: OutputMemory { .mayOverwriteInput }
   static var keepsZeros: Bool { true }
+  package static var gradient: Gradient { .supported(inputs: true, outputs: true) }
 
   package func encode(into attributes: inout AttributeWriter) {}
 
@@ -43,6 +44,58 @@ extension BinaryLayer {
         shape.run(Self.operation, a.floats, b.floats, y.floats, call.pool)
       }
     }
+  }
+
+  package func backwardScratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    guard let output = try? outputs(for: inputs).first, output.type == .float32 else { return 0 }
+    if inputs.count <= 2, inputs.allSatisfy({ $0.shape == output.shape }) { return 0 }
+    return 2 * output.byteCount
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    guard let dy = call.outputGradients[0] else { return }
+    if call.inputs.count == 2, let a = call.inputs[0], let b = call.inputs[1] {
+      return Broadcast(a.shape, b.shape, to: dy.shape).addGradients(
+        Self.operation, a, b, dy, call.inputGradients,
+        sums: [BroadcastSum(a.shape, in: dy.shape), BroadcastSum(b.shape, in: dy.shape)],
+        scratch: call.floats, call.pool)
+    }
+    guard call.inputs.count > 1 else { return addToAll(call) { _ in 1 } }
+    guard let scratch = call.floats, let y = call.outputs[0] else { return }
+    let inputs = call.inputs.compactMap { $0 }
+    let gradients = dy.elements(as: Float.self)
+    for (operand, gradient) in call.inputGradients.enumerated() {
+      guard let gradient else { continue }
+      var walks = inputs.map {
+        StrideWalk(dy.shape.dimensions, $0.shape.strides(broadcastTo: dy.shape))
+      }
+      for index in gradients.indices {
+        let values = zip(inputs, walks).map { $0.floats[$1.offset] }
+        scratch[index] =
+          gradients[index] * Self.derivative(by: operand, of: values, result: y.floats[index])
+        for walk in walks.indices { walks[walk].advance() }
+      }
+      BroadcastSum(gradient.shape, in: dy.shape).add(
+        scratch, into: gradient.floats, scratch: scratch + dy.shape.count, call.pool)
+    }
+  }
+
+  /// Adds factor·dy to the gradient of every input.
+  func addToAll(_ call: BackwardCall, factor: (_ input: Int) -> Float) {
+    guard let dy = call.outputGradients[0] else { return }
+    for (input, gradient) in call.inputGradients.enumerated() {
+      guard let gradient else { continue }
+      BroadcastSum(gradient.shape, in: dy.shape).add(
+        dy.floats, factor: factor(input), into: gradient.floats, scratch: call.floats, call.pool)
+    }
+  }
+
+  /// ∂y of three or more numbers: products without the operand; of equal extrema each an equal part.
+  private static func derivative(by operand: Int, of values: [Float], result: Float) -> Float {
+    if operation == LK_MUL {
+      return values.enumerated().reduce(1) { $1.offset == operand ? $0 : $0 * $1.element }
+    }
+    return values[operand] == result ? 1 / Float(values.count { $0 == result }) : 0
   }
 
   package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])

@@ -47,6 +47,35 @@ struct Broadcast: Sendable {
     withUnsafePointer(to: kernelShape) { lk_f32_binary(pool.handle, f, $0, a, b, y) }
   }
 
+  /// The gradients of a and b, where they are wanted, from that of f(a, b).
+  ///
+  /// - Parameters:
+  ///   - sums: how a gradient in the shape of the result becomes that of each operand.
+  ///   - scratch: as many floats as the result has, and those of the sums.
+  func addGradients(
+    _ f: lk_binary, _ a: TensorView, _ b: TensorView, _ dy: TensorView,
+    _ gradients: [MutableTensorView?], sums: [BroadcastSum],
+    scratch: UnsafeMutablePointer<Float>?, _ pool: ThreadPool
+  ) {
+    guard dy.shape.count > 0 else { return }
+    withUnsafePointer(to: kernelShape) { shape in
+      func run(_ operand: Int, _ d: UnsafeMutablePointer<Float>, adds: Bool) {
+        lk_f32_binary_gradient(
+          pool.handle, f, Int32(operand), shape, a.floats, b.floats, dy.floats, d, adds)
+      }
+      for (operand, gradient) in gradients.enumerated() {
+        guard let gradient else { continue }
+        if !sums[operand].sums {
+          run(operand, gradient.floats, adds: true)
+        } else if let scratch {
+          run(operand, scratch, adds: false)
+          sums[operand].add(
+            scratch, into: gradient.floats, scratch: scratch + dy.shape.count, pool)
+        }
+      }
+    }
+  }
+
   /// y = f(a, b) for any types of elements.
   func map<A: TensorElement, B: TensorElement, Y: TensorElement>(
     _ a: TensorView, _ b: TensorView, _ y: MutableTensorView, _ f: (A, B) -> Y

@@ -4,6 +4,7 @@ import LaminaKernels
 /// y = (x₁ + … + xₙ) / n, for `float32`.
 package struct Mean: BinaryLayer {
   package static let kind: LayerKind = "lamina.mean"
+  package static var gradient: Gradient { .supported(inputs: false, outputs: false) }
   package static var arity: ClosedRange<Int> { 1...Int.max }
   static var operation: lk_binary { LK_ADD }
 
@@ -25,4 +26,9 @@ package struct Mean: BinaryLayer {
   }
 
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? { nil }
+
+  package func backward(_ call: BackwardCall) throws {
+    let part = 1 / Float(call.inputGradients.count)
+    addToAll(call) { _ in part }
+  }
 }

@@ -6,6 +6,7 @@ import LaminaKernels
 package struct Power: Layer {
   package static let kind: LayerKind = "lamina.pow"
   package static var arity: ClosedRange<Int> { 2...2 }
+  package static var gradient: Gradient { .supported(inputs: true, outputs: false) }
 
   package init(attributes: inout AttributeReader) throws {}
 
@@ -55,6 +56,27 @@ package struct Power: Layer {
     } else {
       shape.run(LK_POW, a.floats, b, y.floats, pool)
     }
+  }
+
+  package func backwardScratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    guard let output = try? outputs(for: inputs).first, output.type == .float32 else { return 0 }
+    return 2 * output.byteCount + 4 * inputs[1].shape.count
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    guard let dy = call.outputGradients[0], let a = call.inputs[0], var b = call.inputs[1] else {
+      return
+    }
+    if let integer = b.type.integerType, let scratch = call.floats {
+      let floats = MutableTensorView(b.shape, .float32, scratch + 2 * dy.shape.count)
+      func convert<E: IntegerElement>(_: E.Type) { map(b, floats) { (e: E) in Float(e) } }
+      convert(integer)
+      b = TensorView(floats.shape, .float32, floats.baseAddress)
+    }
+    Broadcast(a.shape, b.shape, to: dy.shape).addGradients(
+      LK_POW, a, b, dy, call.inputGradients,
+      sums: [BroadcastSum(a.shape, in: dy.shape), BroadcastSum(b.shape, in: dy.shape)],
+      scratch: call.floats, call.pool)
   }
 
   static func integerPower<T: FixedWidthInteger, E: FixedWidthInteger>(_ base: T, _ exponent: E)

@@ -10,6 +10,7 @@ package struct ScaleAdd: Layer {
   package static let kind: LayerKind = "lamina.scale_add"
   package static let arity = 3...3
   package static var outputMemory: OutputMemory { .mayOverwriteInput }
+  package static var gradient: Gradient { .supported(inputs: true, outputs: true) }
   private let activation: FusedActivation
 
   package init(attributes: inout AttributeReader) throws {
@@ -45,6 +46,30 @@ package struct ScaleAdd: Layer {
     Broadcast(y.shape, y.shape, to: y.shape)
       .run(LK_ADD, UnsafePointer(y.floats), call.inputs[2].floats, y.floats, call.pool)
     activation.function?.run(y.shape.count, from: UnsafePointer(y.floats), to: y.floats, call.pool)
+  }
+
+  package func backwardScratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    3 * inputs[0].byteCount
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    guard var dy = call.outputGradients[0], let x = call.inputs[0], let scales = call.inputs[1],
+      let y = call.outputs[0], let scratch = call.floats
+    else { return }
+    let count = dy.shape.count
+    if let function = activation.function {
+      lk_f32_unary_gradient(
+        call.pool.handle, function.code, function.a, function.b, y.floats, dy.floats, scratch,
+        false, count)
+      dy = TensorView(dy.shape, .float32, UnsafeRawPointer(scratch))
+    }
+    let whole = BroadcastSum(x.shape, in: x.shape)
+    Broadcast(x.shape, scales.shape, to: x.shape).addGradients(
+      LK_MUL, x, scales, dy, Array(call.inputGradients.prefix(2)),
+      sums: [whole, BroadcastSum(scales.shape, in: x.shape)], scratch: scratch + count, call.pool)
+    if let residual = call.inputGradients[2] {
+      whole.add(dy.floats, into: residual.floats, scratch: nil, call.pool)
+    }
   }
 
   package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])

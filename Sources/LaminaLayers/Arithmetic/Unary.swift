@@ -6,6 +6,7 @@ import LaminaKernels
 package struct Unary: Layer {
   package static let kind: LayerKind = "lamina.unary"
   package static var outputMemory: OutputMemory { .mayOverwriteInput }
+  package static var gradient: Gradient { .supported(inputs: true, outputs: false) }
   enum Function: String, CaseIterable {
     case exp, log, sqrt, reciprocal, abs, neg, floor, ceil, round, sign, erf
     case sin, cos, tan, asin, acos, atan, sinh, cosh, asinh, acosh, atanh
@@ -52,6 +53,10 @@ package struct Unary: Layer {
         lk_f32_unary(call.pool.handle, code, 0, 0, x.floats, y.floats, x.shape.count)
       }
     }
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    if let code { ElementwiseFunction(code: code).addGradient(call) }
   }
 
   private func run<T: IntegerElement>(_: T.Type, _ x: TensorView, _ y: MutableTensorView) {

@@ -8,6 +8,8 @@ import LaminaCore
 package struct Conv: Layer {
   /// `lamina.conv`.
   package static let kind: LayerKind = "lamina.conv"
+  /// Reads the input.
+  package static let gradient = Gradient.supported(inputs: true, outputs: false)
   private let convolution: Convolution
 
   /// Attributes `out_channels`, `kernel_size` (1 to 3 numbers), `strides`, `dilations`, `padding`
@@ -42,6 +44,12 @@ package struct Conv: Layer {
 
   package func forward(_ call: ForwardCall) throws { try convolution.forward(call) }
 
+  package func backwardScratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    convolution.backwardScratchBytes(for: inputs, threads: threads)
+  }
+
+  package func backward(_ call: BackwardCall) throws { try convolution.backward(call) }
+
   package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])
     -> [Int]
   { convolution.inputHalos(for: inputs) }
@@ -50,5 +58,9 @@ package struct Conv: Layer {
 
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     try convolution.prepare(context)
+  }
+
+  package func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)? {
+    try convolution.prepareTraining(context)
   }
 }

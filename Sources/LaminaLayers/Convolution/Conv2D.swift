@@ -12,6 +12,8 @@ package struct Conv2D: Layer {
   package static let kind: LayerKind = "lamina.conv2d"
   /// The input, and what is added with `residual`.
   package static let arity = 1...2
+  /// Reads the input, and the output for the activation.
+  package static let gradient = Gradient.supported(inputs: true, outputs: true)
 
   private let convolution: Convolution
   private let activation: FusedActivation
@@ -63,6 +65,14 @@ package struct Conv2D: Layer {
     try convolution.forward(call, activation: activation.kernel)
   }
 
+  package func backwardScratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    convolution.backwardScratchBytes(for: inputs, threads: threads, activation: activation)
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    try convolution.backward(call, activation: activation)
+  }
+
   package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])
     -> [Int]
   { convolution.inputHalos(for: inputs) }
@@ -71,5 +81,10 @@ package struct Conv2D: Layer {
 
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     try convolution.prepare(context, activation: activation.kernel)
+  }
+
+  package func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)? {
+    guard activation.function == nil, !hasResidual else { return nil }
+    return try convolution.prepareTraining(context)
   }
 }

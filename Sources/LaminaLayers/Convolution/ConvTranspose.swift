@@ -10,6 +10,8 @@ import LaminaKernels
 package struct ConvTranspose: Layer {
   /// `lamina.conv_transpose`.
   package static let kind: LayerKind = "lamina.conv_transpose"
+  /// Reads the input.
+  package static let gradient = Gradient.supported(inputs: true, outputs: false)
 
   private let convolution: Convolution
   private let outputPadding: [Int]
@@ -102,109 +104,54 @@ package struct ConvTranspose: Layer {
       saturatingProduct(convolution.outChannels / convolution.groups, convolution.window.taps))
   }
 
-  /// The taps of all output channels of a group for every input position: rows and columns.
-  private func columnExtents(_ input: Shape) -> (rows: Int, positions: Int) {
-    let rows = convolution.outChannels / convolution.groups * convolution.window.taps
-    return (rows, input.count(from: 2))
+  /// The input is the narrow side, the output the wide one.
+  private func products(for input: TensorSpec) throws -> PatchProducts {
+    let (begins, output) = try resolve(input)
+    return PatchProducts(
+      patches: Patches(
+        window: convolution.window, begins: begins, picture: output,
+        positions: Array(input.shape.dimensions[2...])),
+      batch: input.shape[0], groups: convolution.groups,
+      filters: input.shape[1] / convolution.groups,
+      channels: convolution.outChannels / convolution.groups)
   }
 
   package func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
-    guard let input = inputs.first?.shape, input.rank > 2 else { return 0 }
-    let (rows, positions) = columnExtents(input)
-    let bytes = saturatingProduct(saturatingProduct(rows, positions), 4)
-    let product = lk_f32_gemm_scratch_bytes(
-      rows, positions, input[1] / convolution.groups, Int32(threads))
-    let (total, overflow) = bytes.addingReportingOverflow(product + 64)
-    return overflow ? Int.max / 4 : min(total, Int.max / 4)
+    guard let input = inputs.first, let products = try? products(for: input) else { return 0 }
+    return products.scratchBytes(threads: threads)
   }
 
   package func forward(_ call: ForwardCall) throws {
     let (input, output) = (call.inputs[0], call.outputs[0])
     guard output.shape.count > 0, let scratch = call.scratch.baseAddress else { return }
-    let (begins, _) = try resolve(TensorSpec(input.shape, input.type))
-    let (rows, positions) = columnExtents(input.shape)
-    let channels = input.shape[1] / convolution.groups
-    let filters = convolution.outChannels / convolution.groups
-    let columns = scratch.assumingMemoryBound(to: Float.self)
-    let productScratch = scratch + (rows * positions * 4 + 63) & ~63
-    let scatter = Scatter(
-      window: convolution.window, begins: begins, input: Array(input.shape.dimensions[2...]),
-      output: Array(output.shape.dimensions[2...]))
-    for part in 0..<input.shape[0] * convolution.groups {
-      let group = part % convolution.groups
-      lk_f32_gemm(
-        call.pool.handle, rows, positions, channels, 1,
-        call.parameters[0].floats + group * channels * rows, rows, true,
-        input.floats + part * channels * positions, positions, false, 0, columns, positions,
-        productScratch)
-      let bias = convolution.hasBias ? call.parameters[1] : nil
-      let target = FloatPointer(output.floats + part * filters * scatter.outputCount)
-      let source = FloatPointer(columns)
-      call.pool.parallelFor(filters) { filter in
-        let plane = target.base + filter * scatter.outputCount
-        plane.update(
-          repeating: bias?.floats[group * filters + filter] ?? 0, count: scatter.outputCount)
-        scatter.add(source.base + filter * scatter.taps * scatter.inputCount, to: plane)
-      }
+    let products = try products(for: TensorSpec(input.shape, input.type))
+    let bias = convolution.hasBias ? call.parameters[1].floats : nil
+    for plane in 0..<output.shape[0] * output.shape[1] {
+      (output.floats + plane * products.patches.pixels).update(
+        repeating: bias?[plane % output.shape[1]] ?? 0, count: products.patches.pixels)
     }
-  }
-}
-
-/// An address that tasks of one loop share.
-private struct FloatPointer: @unchecked Sendable {
-  let base: UnsafeMutablePointer<Float>
-
-  init(_ base: UnsafeMutablePointer<Float>) { self.base = base }
-}
-
-/// Adds the taps of each input position to the output positions they belong to.
-private struct Scatter: Sendable {
-  private let kernel: [Int]
-  private let strides: [Int]
-  private let dilations: [Int]
-  private let begins: [Int]
-  private let input: [Int]
-  private let output: [Int]
-
-  var taps: Int { kernel.reduce(1, *) }
-  var inputCount: Int { input.reduce(1, *) }
-  var outputCount: Int { output.reduce(1, *) }
-
-  init(window: SpatialWindow, begins: [Int], input: [Int], output: [Int]) {
-    func three(_ values: [Int], _ fill: Int) -> [Int] {
-      [Int](repeating: fill, count: 3 - values.count) + values
-    }
-    kernel = three(window.kernel, 1)
-    strides = three(window.strides, 1)
-    dilations = three(window.dilations, 1)
-    self.begins = three(begins, 0)
-    self.input = three(input, 1)
-    self.output = three(output, 1)
+    products.scatter(
+      weight: call.parameters[0].floats, narrow: input.floats, wideSum: output.floats,
+      pool: call.pool, scratch: scratch)
   }
 
-  /// `columns` [taps, input positions] into `plane` [output positions].
-  func add(_ columns: UnsafePointer<Float>, to plane: UnsafeMutablePointer<Float>) {
-    var from = columns
-    for tap in 0..<taps {
-      let offsets = [
-        tap / (kernel[1] * kernel[2]) * dilations[0] - begins[0],
-        tap / kernel[2] % kernel[1] * dilations[1] - begins[1],
-        tap % kernel[2] * dilations[2] - begins[2],
-      ]
-      for z in 0..<input[0] {
-        let outZ = z * strides[0] + offsets[0]
-        for y in 0..<input[1] {
-          let outY = y * strides[1] + offsets[1]
-          if outZ >= 0, outZ < output[0], outY >= 0, outY < output[1] {
-            let line = plane + (outZ * output[1] + outY) * output[2]
-            for x in 0..<input[2] {
-              let outX = x * strides[2] + offsets[2]
-              if outX >= 0, outX < output[2] { line[outX] += from[x] }
-            }
-          }
-          from += input[2]
-        }
-      }
+  package func backwardScratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    scratchBytes(for: inputs, threads: threads)
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    guard let gradient = call.outputGradients[0], gradient.shape.count > 0,
+      let scratch = call.scratch.baseAddress
+    else { return }
+    if convolution.hasBias, let bias = call.parameterGradients[1] {
+      PatchProducts.addSums(
+        of: gradient.floats, batch: gradient.shape[0], channels: gradient.shape[1],
+        count: gradient.shape.count(from: 2), to: bias.floats, pool: call.pool)
     }
+    guard let shape = call.inputGradients[0]?.shape ?? call.inputs[0]?.shape else { return }
+    try products(for: TensorSpec(shape)).gather(
+      wide: gradient.floats, narrow: call.inputs[0]?.floats,
+      weightSum: call.parameterGradients[0]?.floats, weight: call.parameters[0].floats,
+      narrowSum: call.inputGradients[0]?.floats, pool: call.pool, scratch: scratch)
   }
 }

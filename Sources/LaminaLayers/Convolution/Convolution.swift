@@ -145,6 +145,13 @@ struct ConvolutionPlan: Sendable {
     return halo <= Self.widestHalo ? halo : nil
   }
 
+  /// The halo that the output's gradient needs for the input's; nil where maps do not come in blocks.
+  var gradientHalo: Int? {
+    guard isFlat else { return nil }
+    let halo = withUnsafePointer(to: call) { lk_input_gradient_halo($0) }
+    return halo <= Self.widestHalo ? halo : nil
+  }
+
   private static var widestHalo: Int { 8 }
 
   /// The same convolution of maps in the given layouts; nil when blocks of channels do not suit it.
@@ -375,6 +382,73 @@ extension Convolution {
   func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
     guard let input = inputs.first, let plan = try? plan(for: input) else { return 0 }
     return plan.packedBytes + plan.scratchBytes(threads: threads)
+  }
+
+  /// The products of the gradients of an input [batch, channels, spatial…].
+  private func products(for input: Shape) throws -> PatchProducts {
+    let extents = Array(input.dimensions[2...])
+    let (begins, output) = try window.resolve(extents)
+    return PatchProducts(
+      patches: Patches(window: window, begins: begins, picture: extents, positions: output),
+      batch: input[0], groups: groups, filters: outChannels / groups, channels: input[1] / groups)
+  }
+
+  /// Bytes that `backward` wants: those of the products, and of the output's gradient where an activation
+  /// changes it.
+  func backwardScratchBytes(
+    for inputs: [TensorSpec], threads: Int, activation: FusedActivation? = nil
+  ) -> Int {
+    guard let input = inputs.first, let products = try? products(for: input.shape) else { return 0 }
+    let bytes = products.scratchBytes(threads: threads)
+    guard activation?.kernel.kind == LK_ACTIVATION_CLAMP, let output = try? output(for: input)
+    else {
+      return bytes
+    }
+    let (total, overflow) = bytes.addingReportingOverflow(output.byteCount + 63)
+    return overflow ? Int.max / 4 : min(total, Int.max / 4)
+  }
+
+  /// The gradients by input, weight, bias and residual. The activation's is 1 strictly between its bounds,
+  /// where the output tells.
+  func backward(_ call: BackwardCall, activation: FusedActivation? = nil) throws {
+    guard let output = call.outputGradients[0], output.shape.count > 0,
+      var scratch = call.scratch.baseAddress
+    else { return }
+    var gradient = output.floats
+    if let activation, activation.kernel.kind == LK_ACTIVATION_CLAMP, let values = call.outputs[0] {
+      let masked = scratch.assumingMemoryBound(to: Float.self)
+      activation.differentiate(gradient, at: values, into: masked, pool: call.pool)
+      gradient = UnsafePointer(masked)
+      scratch += (output.byteCount + 63) & ~63
+    }
+    if call.inputGradients.count > 1, let residual = call.inputGradients[1]?.floats {
+      for index in 0..<output.shape.count { residual[index] += gradient[index] }
+    }
+    if hasBias, let bias = call.parameterGradients[1] {
+      PatchProducts.addSums(
+        of: gradient, batch: output.shape[0], channels: outChannels,
+        count: output.shape.count(from: 2),
+        to: bias.floats, pool: call.pool)
+    }
+    guard let shape = call.inputGradients[0]?.shape ?? call.inputs[0]?.shape else { return }
+    let products = try products(for: shape)
+    if let wide = call.inputGradients[0] {
+      products.scatter(
+        weight: call.parameters[0].floats, narrow: gradient, wideSum: wide.floats, pool: call.pool,
+        scratch: scratch)
+    }
+    if let weight = call.parameterGradients[0], let wide = call.inputs[0] {
+      products.gather(
+        wide: wide.floats, narrow: gradient, weightSum: weight.floats, weight: nil, narrowSum: nil,
+        pool: call.pool, scratch: scratch)
+    }
+  }
+
+  /// The fast path of training.
+  func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)? {
+    guard context.outputs[0].shape.count > 0 else { return nil }
+    let plan = try plan(for: context.inputs[0], allowsWinograd: !context.isStrict)
+    return ConvolutionTraining(plan, context, hasBias: hasBias)
   }
 
   /// The fast path, when the weight is constant.

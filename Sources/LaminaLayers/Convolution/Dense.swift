@@ -8,6 +8,8 @@ import LaminaKernels
 package struct Dense: Layer {
   /// `lamina.dense`.
   package static let kind: LayerKind = "lamina.dense"
+  /// Reads the input.
+  package static let gradient = Gradient.supported(inputs: true, outputs: false)
   private let outFeatures: Int
   private let hasBias: Bool
 
@@ -77,6 +79,38 @@ package struct Dense: Layer {
       call.pool.handle, rows, outFeatures, features, 1, input.floats, features, false,
       call.parameters[0].floats, features, true, hasBias ? 1 : 0, output.floats, outFeatures,
       scratch)
+  }
+
+  package func backwardScratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    guard let input = inputs.first, let features = input.shape.dimensions.last else { return 0 }
+    let rows = rows(of: input.shape)
+    return max(
+      lk_f32_gemm_scratch_bytes(rows, features, outFeatures, Int32(threads)),
+      lk_f32_gemm_scratch_bytes(outFeatures, features, rows, Int32(threads)))
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    guard let output = call.outputGradients[0], output.shape.count > 0,
+      let scratch = call.scratch.baseAddress
+    else { return }
+    let gradient = output.floats
+    let rows = output.shape.count / outFeatures
+    let features = call.parameters[0].shape[1]
+    if let input = call.inputGradients[0] {
+      lk_f32_gemm(
+        call.pool.handle, rows, features, outFeatures, 1, gradient, outFeatures, false,
+        call.parameters[0].floats, features, false, 1, input.floats, features, scratch)
+    }
+    if let weight = call.parameterGradients[0], let input = call.inputs[0] {
+      lk_f32_gemm(
+        call.pool.handle, outFeatures, features, rows, 1, gradient, outFeatures, true, input.floats,
+        features, false, 1, weight.floats, features, scratch)
+    }
+    if hasBias, let bias = call.parameterGradients[1]?.floats {
+      for row in 0..<rows {
+        for feature in 0..<outFeatures { bias[feature] += gradient[row * outFeatures + feature] }
+      }
+    }
   }
 
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {

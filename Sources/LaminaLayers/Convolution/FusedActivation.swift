@@ -43,4 +43,19 @@ struct FusedActivation: Sendable {
     case .clip: ElementwiseFunction(code: LK_CLIP, a: bounds.min, b: bounds.max)
     }
   }
+
+  /// gradient where an output lies strictly between the bounds, 0 elsewhere.
+  func differentiate(
+    _ gradient: UnsafePointer<Float>, at outputs: TensorView,
+    into masked: UnsafeMutablePointer<Float>, pool: ThreadPool
+  ) {
+    let (low, high) = (kernel.low, kernel.high)
+    let (values, count) = (outputs.floats, outputs.shape.count)
+    let piece = 1 << 16
+    SharedLoop { part in
+      for index in part * piece..<min((part + 1) * piece, count) {
+        masked[index] = values[index] > low && values[index] < high ? gradient[index] : 0
+      }
+    }.run((count + piece - 1) / piece, on: pool)
+  }
 }

@@ -11,6 +11,8 @@ package struct Gemm: Layer {
   package static let kind: LayerKind = "lamina.gemm"
   /// `a`, `b` and perhaps `c`.
   package static let arity = 2...3
+  /// Reads the matrices.
+  package static let gradient = Gradient.supported(inputs: true, outputs: false)
 
   private let alpha: Float
   private let beta: Float
@@ -81,8 +83,7 @@ package struct Gemm: Layer {
     guard call.inputs.count > 2, beta != 0 else { return 0 }
     let (c, output) = (call.inputs[2], call.outputs[0])
     let (m, n) = (output.shape[0], output.shape[1])
-    let rows = c.shape.rank == 2 ? c.shape[0] : 1
-    let columns = c.shape.rank > 0 ? c.shape[c.shape.rank - 1] : 1
+    let (rows, columns) = broadcastExtents(of: c.shape)
     for i in 0..<m {
       let from = c.floats + (rows == 1 ? 0 : i * columns)
       let to = output.floats + i * n
@@ -103,6 +104,59 @@ package struct Gemm: Layer {
       call.pool.handle, output.shape[0], output.shape[1], a.shape[transposeA ? 0 : 1], alpha,
       a.floats, a.shape[1], transposeA, b.floats, b.shape[1], transposeB, factor, output.floats,
       output.shape[1], scratch)
+  }
+
+  package func backwardScratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    guard let extents = try? extents(of: inputs) else { return 0 }
+    let (m, n, k) = (extents.m, extents.n, extents.k)
+    return [(m, k, n), (k, m, n), (k, n, m), (n, k, m)].reduce(0) {
+      max($0, lk_f32_gemm_scratch_bytes($1.0, $1.1, $1.2, Int32(threads)))
+    }
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    guard let output = call.outputGradients[0], output.shape.count > 0,
+      let scratch = call.scratch.baseAddress
+    else { return }
+    let (m, n, gradient) = (output.shape[0], output.shape[1], output.floats)
+    if let result = call.inputGradients[0], let b = call.inputs[1] {
+      let k = b.shape[transposeB ? 1 : 0]
+      if transposeA {
+        lk_f32_gemm(
+          call.pool.handle, k, m, n, alpha, b.floats, b.shape[1], transposeB, gradient, n, true, 1,
+          result.floats, m, scratch)
+      } else {
+        lk_f32_gemm(
+          call.pool.handle, m, k, n, alpha, gradient, n, false, b.floats, b.shape[1], !transposeB,
+          1, result.floats, k, scratch)
+      }
+    }
+    if let result = call.inputGradients[1], let a = call.inputs[0] {
+      let k = a.shape[transposeA ? 0 : 1]
+      if transposeB {
+        lk_f32_gemm(
+          call.pool.handle, n, k, m, alpha, gradient, n, true, a.floats, a.shape[1], transposeA, 1,
+          result.floats, k, scratch)
+      } else {
+        lk_f32_gemm(
+          call.pool.handle, k, n, m, alpha, a.floats, a.shape[1], !transposeA, gradient, n, false,
+          1, result.floats, n, scratch)
+      }
+    }
+    if call.inputGradients.count > 2, let result = call.inputGradients[2] {
+      let (rows, columns) = broadcastExtents(of: result.shape)
+      for i in 0..<m {
+        for j in 0..<n {
+          result.floats[(rows == 1 ? 0 : i * columns) + (columns == 1 ? 0 : j)] +=
+            beta * gradient[i * n + j]
+        }
+      }
+    }
+  }
+
+  /// Rows and columns of the third input, 1 where it broadcasts.
+  private func broadcastExtents(of c: Shape) -> (rows: Int, columns: Int) {
+    (c.rank == 2 ? c[0] : 1, c.dimensions.last ?? 1)
   }
 
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {

@@ -12,6 +12,8 @@ package struct MatMul: Layer {
   package static let kind: LayerKind = "lamina.matmul"
   /// `a` and `b`.
   package static let arity = 2...2
+  /// Reads both; of `float32` alone.
+  package static let gradient = Gradient.supported(inputs: true, outputs: false)
 
   /// No attributes.
   package init(attributes: inout AttributeReader) throws {}
@@ -154,6 +156,42 @@ package struct MatMul: Layer {
           output[(matrix * m + i) * n + j] = sum
         }
       }
+    }
+  }
+
+  package func backwardScratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    guard inputs.count == 2, inputs[0].type == .float32,
+      let extents = try? Extents(inputs[0].shape, inputs[1].shape)
+    else { return 0 }
+    let (m, n, k) = (rows(extents), extents.n, extents.k)
+    return max(
+      lk_f32_gemm_scratch_bytes(m, k, n, Int32(threads)),
+      lk_f32_gemm_scratch_bytes(k, n, m, Int32(threads)))
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    guard let output = call.outputGradients[0], output.shape.count > 0,
+      let a = call.inputs[0], let b = call.inputs[1], let scratch = call.scratch.baseAddress
+    else { return }
+    let extents = try Extents(a.shape, b.shape)
+    let (m, n, k) = (rows(extents), extents.n, extents.k)
+    func differentiate(_ matrixA: Int, _ matrixB: Int, _ matrix: Int) {
+      let gradient = output.floats + matrix * m * n
+      if let result = call.inputGradients[0] {
+        lk_f32_gemm(
+          call.pool.handle, m, k, n, 1, gradient, n, false, b.floats + matrixB * k * n, n, true, 1,
+          result.floats + matrixA * m * k, k, scratch)
+      }
+      if let result = call.inputGradients[1] {
+        lk_f32_gemm(
+          call.pool.handle, k, n, m, 1, a.floats + matrixA * m * k, k, true, gradient, n, false, 1,
+          result.floats + matrixB * k * n, n, scratch)
+      }
+    }
+    if extents.isOneProduct {
+      differentiate(0, 0, 0)
+    } else {
+      extents.forEachMatrix(differentiate)
     }
   }
 

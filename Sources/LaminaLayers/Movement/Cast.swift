@@ -9,6 +9,8 @@ import LaminaCore
 /// - Input: x, any shape and type. Output: the same shape, type `to`.
 package struct Cast: Layer {
   package static let kind: LayerKind = "lamina.cast"
+  /// Between `float32` alone.
+  package static var gradient: Gradient { .supported(inputs: false, outputs: false) }
   let type: ElementType
 
   package init(attributes: inout AttributeReader) throws {
@@ -32,6 +34,10 @@ package struct Cast: Layer {
         min(chunk, count - first), from: x.baseAddress + first * x.type.byteCount, x.type,
         to: y.baseAddress + first * y.type.byteCount, y.type)
     }
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    if type == .float32 { call.addFirstGradient() }
   }
 }
 

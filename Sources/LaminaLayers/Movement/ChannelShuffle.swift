@@ -23,7 +23,7 @@ package struct ChannelShuffle: MovementLayer {
     return [TensorSpec(shape, inputs[0].type)]
   }
 
-  func movement(for inputs: [TensorSpec]) throws -> any PreparedLayer {
+  func movement(for inputs: [TensorSpec]) throws -> any Movement {
     let shape = inputs[0].shape
     let (plane, perGroup) = (shape.strides[1], shape[1] / groups)
     return StridedCopies([

@@ -33,7 +33,7 @@ package struct Concat: MovementLayer {
     return [TensorSpec(try first.shape.replacing(axis, with: extent), first.type)]
   }
 
-  func movement(for inputs: [TensorSpec]) throws -> any PreparedLayer {
+  func movement(for inputs: [TensorSpec]) throws -> any Movement {
     let axis = try inputs[0].shape.axis(axis)
     let rows = inputs[0].shape.count(before: axis)
     let lengths = inputs.map { $0.shape.count(from: axis) }
@@ -59,15 +59,28 @@ package struct Concat: MovementLayer {
 
   /// Feature maps in blocks of channels are joined as they are where the channels fill whole blocks.
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
-    let shapes = context.inputs.map(\.shape)
-    guard let blocked = context.inputLayouts.first(where: { $0 != .plain }),
+    try movement(for: context.inputs, context.inputLayouts, outputHalo: context.outputHalos[0])
+  }
+
+  /// The same.
+  package func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)? {
+    PreparedMovement(
+      movement: try movement(
+        for: context.inputs, context.inputLayouts, outputHalo: context.outputHalos[0]))
+  }
+
+  private func movement(
+    for inputs: [TensorSpec], _ layouts: [TensorLayout], outputHalo: Int
+  ) throws -> any Movement {
+    let shapes = inputs.map(\.shape)
+    guard let blocked = layouts.first(where: { $0 != .plain }),
       case .blocked(let channels, _) = blocked, try shapes[0].axis(axis) == 1,
       shapes.dropLast().allSatisfy({ $0[1] % channels == 0 })
-    else { return try movement(for: context.inputs) }
-    let layout = TensorLayout.blocked(channels: channels, halo: context.outputHalos[0])
-    let lengths = context.inputs.map { layout.byteCount($0) / $0.type.byteCount }
+    else { return try movement(for: inputs) }
+    let layout = TensorLayout.blocked(channels: channels, halo: outputHalo)
+    let lengths = inputs.map { layout.byteCount($0) / $0.type.byteCount }
     return StridedCopies(
-      Self.joins(rows: 1, lengths: lengths, type: context.inputs[0].type),
+      Self.joins(rows: 1, lengths: lengths, type: inputs[0].type),
       inputLayouts: shapes.map { _ in layout }, outputLayouts: [layout], joinsInputs: true)
   }
 

@@ -34,7 +34,7 @@ package struct DepthToSpace: MovementLayer {
     return [TensorSpec(output, inputs[0].type)]
   }
 
-  func movement(for inputs: [TensorSpec]) throws -> any PreparedLayer {
+  func movement(for inputs: [TensorSpec]) throws -> any Movement {
     let output = try outputs(for: inputs)[0]
     let (b, x, y) = (blockSize, inputs[0].shape.strides, output.shape.strides)
     let channels = output.shape[1]

@@ -17,7 +17,7 @@ package struct Expand: MovementLayer {
     return [TensorSpec(try inputs[0].shape.broadcast(with: Shape(wanted)), inputs[0].type)]
   }
 
-  func movement(for inputs: [TensorSpec]) throws -> any PreparedLayer {
+  func movement(for inputs: [TensorSpec]) throws -> any Movement {
     let output = try outputs(for: inputs)[0]
     return StridedCopies([
       StridedCopy(

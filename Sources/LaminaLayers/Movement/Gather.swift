@@ -6,6 +6,7 @@ import LaminaCore
 ///   of `axis`.
 package struct Gather: Layer {
   package static let kind: LayerKind = "lamina.gather"
+  package static var gradient: Gradient { .supported(inputs: true, outputs: false) }
   package static var arity: ClosedRange<Int> { 2...2 }
   let axis: Int
 
@@ -67,6 +68,24 @@ package struct Gather: Layer {
         let (row, column) = run.quotientAndRemainder(dividingBy: positions.count)
         (to + run * runBytes).copyMemory(
           from: from + (row * extent + positions[column]) * runBytes, byteCount: runBytes)
+      }
+    }
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    guard let dy = call.outputGradients[0], let dx = call.inputGradients[0],
+      let indices = call.inputs[1]
+    else { return }
+    let axis = try dx.shape.axis(axis)
+    let extent = dx.shape[axis]
+    let positions = try positions(indices, extent: extent)
+    let inner = axis + 1 < dx.shape.rank ? dx.shape.count(from: axis + 1) : 1
+    nonisolated(unsafe) let (from, to) = (dy.floats, dx.floats)
+    call.pool.parallelFor(dx.shape.count(before: axis)) { row in
+      for (column, position) in positions.enumerated() {
+        let read = from + (row * positions.count + column) * inner
+        let write = to + (row * extent + position) * inner
+        for i in 0..<inner { write[i] += read[i] }
       }
     }
   }

@@ -2,7 +2,7 @@ import LaminaCore
 
 /// y[i₀, i₁, …] = x[m₀[i₀], m₁[i₁], …], or a fill element where one of the tables mₐ holds −1: padding and
 /// nearest-neighbour sampling in one form.
-struct IndexedCopy: PreparedLayer {
+struct IndexedCopy: Movement {
   /// The element that stands where a table holds −1.
   enum Fill: Sendable {
     /// This number.
@@ -26,6 +26,8 @@ struct IndexedCopy: PreparedLayer {
   private let outerStrides: [Int]
   private let inner: [Int32]
   private let segments: [Segment]
+  /// How many parts the rows fall into that read different inputs, one behind the other.
+  private let parts: Int
   /// Elements that always move together: the axes behind the last mapped one.
   private let run: Int
   let scratchBytes = 0
@@ -41,6 +43,7 @@ struct IndexedCopy: PreparedLayer {
     run = shape.rank == 0 ? 1 : shape.count(from: last + 1)
     inner = tables.isEmpty ? [0] : tables[last]
     outer = Array(tables.prefix(last))
+    parts = outer.prefix(isIdentity.firstIndex(of: false) ?? 0).reduce(1) { $0 * $1.count }
     outerStrides = (0..<last).map { axis in
       shape.dimensions[(axis + 1)...last].reduce(1, *)
     }
@@ -84,6 +87,48 @@ struct IndexedCopy: PreparedLayer {
       withUnsafeTemporaryAllocation(of: Int.self, capacity: max(outer.count, 1)) { index in
         copyRows(first..<end, from: source, to: target, fill: fill, index: index)
       }
+    }
+  }
+
+  func addGradients(_ call: BackwardCall) {
+    guard let dy = call.outputGradients[0] else { return }
+    call.clearInputGradient(0)
+    let rows = outer.reduce(1) { $0 * $1.count }
+    guard rows > 0, inner.count * run > 0 else { return }
+    if let dx = call.inputGradients[0] {
+      nonisolated(unsafe) let (from, to) = (dy.floats, dx.floats)
+      call.pool.parallelFor(parts) { part in
+        forEachRow(part * rows / parts..<(part + 1) * rows / parts) { row, offset in
+          guard let offset else { return }
+          let (read, write) = (from + row * inner.count * run, to + offset)
+          for (i, source) in inner.enumerated() where source >= 0 {
+            for j in 0..<run { write[Int(source) * run + j] += read[i * run + j] }
+          }
+        }
+      }
+    }
+    if case .input(let index) = fill, let dfill = call.inputGradients[index] {
+      var sum = 0.0
+      forEachRow(0..<rows) { row, offset in
+        let read = dy.floats + row * inner.count * run
+        for (i, source) in inner.enumerated() where offset == nil || source < 0 {
+          for j in 0..<run { sum += Double(read[i * run + j]) }
+        }
+      }
+      dfill.floats.pointee = (call.setsInputGradient(index) ? 0 : dfill.floats.pointee) + Float(sum)
+    }
+  }
+
+  /// Calls `body` with every row and the offset of its input; nil for one that is filled.
+  private func forEachRow(_ rows: Range<Int>, _ body: (Int, Int?) -> Void) {
+    for row in rows {
+      var (rest, offset) = (row, 0 as Int?)
+      for axis in outer.indices.reversed() {
+        let position = Int(outer[axis][rest % outer[axis].count])
+        rest /= outer[axis].count
+        offset = position < 0 ? nil : offset.map { $0 + position * outerStrides[axis] * run }
+      }
+      body(row, offset)
     }
   }
 

@@ -73,7 +73,7 @@ package struct Pad: MovementLayer {
     return [TensorSpec(try Shape(extents), inputs[0].type)]
   }
 
-  func movement(for inputs: [TensorSpec]) throws -> any PreparedLayer {
+  func movement(for inputs: [TensorSpec]) throws -> any Movement {
     let shape = inputs[0].shape
     let tables = zip(shape.dimensions, try amounts(inputs)).map { extent, amount in
       let first = -min(amount.begin, 0)

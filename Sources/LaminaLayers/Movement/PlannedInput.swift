@@ -91,14 +91,17 @@ extension Shape {
   }
 }
 
+/// Specs of inputs; short ones behind the first carry their value, as they do when planning.
+func plannedSpecs(of inputs: [TensorView]) throws -> [TensorSpec] {
+  try inputs.enumerated().map { index, view in
+    let isShort = index > 0 && view.shape.count <= 2 * Shape.maximumRank
+    return TensorSpec(view.shape, view.type, value: isShort ? try Tensor(copying: view) : nil)
+  }
+}
+
 extension ForwardCall {
   /// Specs of the inputs; short ones behind the first carry their value, as they do when planning.
-  func plannedSpecs() throws -> [TensorSpec] {
-    try inputs.enumerated().map { index, view in
-      let isShort = index > 0 && view.shape.count <= 2 * Shape.maximumRank
-      return TensorSpec(view.shape, view.type, value: isShort ? try Tensor(copying: view) : nil)
-    }
-  }
+  func plannedSpecs() throws -> [TensorSpec] { try LaminaLayers.plannedSpecs(of: inputs) }
 
   /// Copies a tensor to the first output.
   func write(_ tensor: Tensor) {

@@ -89,7 +89,7 @@ package struct Slice: MovementLayer {
     [TensorSpec(try Shape(sections(of: inputs).map(\.count)), inputs[0].type)]
   }
 
-  func movement(for inputs: [TensorSpec]) throws -> any PreparedLayer {
+  func movement(for inputs: [TensorSpec]) throws -> any Movement {
     let sections = try sections(of: inputs)
     let strides = inputs[0].shape.strides
     return StridedCopies([

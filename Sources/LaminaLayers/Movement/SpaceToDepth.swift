@@ -31,7 +31,7 @@ package struct SpaceToDepth: MovementLayer {
     return [TensorSpec(output, inputs[0].type)]
   }
 
-  func movement(for inputs: [TensorSpec]) throws -> any PreparedLayer {
+  func movement(for inputs: [TensorSpec]) throws -> any Movement {
     let output = try outputs(for: inputs)[0]
     let (b, shape, x) = (blockSize, inputs[0].shape, inputs[0].shape.strides)
     let (height, width) = (output.shape[2], output.shape[3])

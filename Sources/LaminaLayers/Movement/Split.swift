@@ -64,7 +64,7 @@ package struct Split: MovementLayer {
     }
   }
 
-  func movement(for inputs: [TensorSpec]) throws -> any PreparedLayer {
+  func movement(for inputs: [TensorSpec]) throws -> any Movement {
     let (axis, extents) = try sections(of: inputs)
     let shape = inputs[0].shape
     let (rows, width) = (shape.count(before: axis), shape.count(from: axis))

@@ -9,7 +9,7 @@ struct StridedCopy: Sendable {
     var target: Int
   }
 
-  private let input: Int
+  let input: Int
   private let output: Int
   private let elementBytes: Int
   private let sourceOffset: Int
@@ -118,6 +118,62 @@ struct StridedCopy: Sendable {
     }
   }
 
+  /// Elements that it moves, each to one place.
+  var count: Int { axes.reduce(1) { $0 * $1.extent } }
+
+  /// Whether no element is repeated.
+  var isInjective: Bool { axes.allSatisfy { $0.source != 0 } }
+
+  /// Whether the gradient of its output is there.
+  func hasGradient(_ call: BackwardCall) -> Bool { call.outputGradients[output] != nil }
+
+  /// Adds the gradient of every target to that of its source, or with `sets` writes it there. Targets of one
+  /// source are added in the order of the index, on any number of threads.
+  func addGradient(_ call: BackwardCall, sets: Bool) {
+    guard count > 0, let dy = call.outputGradients[output], let dx = call.inputGradients[input]
+    else { return }
+    nonisolated(unsafe) let (from, to) = (dy.floats + targetOffset, dx.floats + sourceOffset)
+    let threads = call.pool.threadCount
+    guard threads > 1, count >= 1 << 16,
+      let split = axes.indices.filter({ axes[$0].source != 0 }).max(
+        by: { axes[$0].extent < axes[$1].extent })
+    else { return Self.add(axes, from: from, to: to, sets: sets) }
+    let whole = axes[split]
+    let chunk = (whole.extent + threads - 1) / threads
+    call.pool.parallelFor((whole.extent + chunk - 1) / chunk) { index in
+      var part = axes
+      part[split].extent = min(chunk, whole.extent - index * chunk)
+      Self.add(
+        part, from: from + index * chunk * whole.target, to: to + index * chunk * whole.source,
+        sets: sets)
+    }
+  }
+
+  private static func add(
+    _ axes: [Axis], from dy: UnsafePointer<Float>, to dx: UnsafeMutablePointer<Float>, sets: Bool
+  ) {
+    let inner = axes.last ?? Axis(extent: 1, source: 1, target: 1)
+    let outer = axes.dropLast()
+    var sources = StrideWalk(outer.map(\.extent), outer.map(\.source))
+    var targets = StrideWalk(outer.map(\.extent), outer.map(\.target))
+    for _ in 0..<outer.reduce(1, { $0 * $1.extent }) {
+      let (read, write) = (dy + targets.offset, dx + sources.offset)
+      if inner.source == 1, inner.target == 1 {
+        if sets {
+          write.update(from: read, count: inner.extent)
+        } else {
+          for i in 0..<inner.extent { write[i] += read[i] }
+        }
+      } else if sets {
+        for i in 0..<inner.extent { write[i &* inner.source] = read[i &* inner.target] }
+      } else {
+        for i in 0..<inner.extent { write[i &* inner.source] += read[i &* inner.target] }
+      }
+      sources.advance()
+      targets.advance()
+    }
+  }
+
   @inline(__always)
   private static func copy<T: BitwiseCopyable>(
     _ source: UnsafePointer<T>, _ target: UnsafeMutablePointer<T>, _ axis: Axis
@@ -153,7 +209,7 @@ struct StridedCopy: Sendable {
 }
 
 /// Strided copies that together write every output.
-struct StridedCopies: PreparedLayer {
+struct StridedCopies: Movement {
   let copies: [StridedCopy]
   var inputLayouts: [TensorLayout]?
   var outputLayouts: [TensorLayout]?
@@ -171,4 +227,23 @@ struct StridedCopies: PreparedLayer {
   }
 
   func run(_ call: ForwardCall) { for copy in copies { copy.run(call) } }
+
+  func addGradients(_ call: BackwardCall) {
+    for (input, gradient) in call.inputGradients.enumerated() {
+      guard let gradient else { continue }
+      let own = copies.filter { $0.input == input }
+      let byteCount = (inputLayouts?[input] ?? .plain).byteCount(
+        TensorSpec(gradient.shape, gradient.type))
+      let sets = call.setsInputGradient(input)
+      let covers =
+        own.count == 1
+        && own.allSatisfy {
+          $0.isInjective && $0.count * 4 == byteCount && $0.hasGradient(call)
+        }
+      if sets, !covers {
+        gradient.baseAddress.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
+      }
+      for copy in own { copy.addGradient(call, sets: sets && covers) }
+    }
+  }
 }

@@ -34,7 +34,7 @@ package struct Tile: MovementLayer {
     return [TensorSpec(try Shape(extents), inputs[0].type)]
   }
 
-  func movement(for inputs: [TensorSpec]) throws -> any PreparedLayer {
+  func movement(for inputs: [TensorSpec]) throws -> any Movement {
     let (shape, counts) = (inputs[0].shape, try counts(inputs))
     let (source, target) = (shape.strides, try outputs(for: inputs)[0].shape.strides)
     return StridedCopies([

@@ -30,7 +30,7 @@ package struct Transpose: MovementLayer {
     return [TensorSpec(try Shape(axes(of: shape).map { shape[$0] }), inputs[0].type)]
   }
 
-  func movement(for inputs: [TensorSpec]) throws -> any PreparedLayer {
+  func movement(for inputs: [TensorSpec]) throws -> any Movement {
     let output = try outputs(for: inputs)[0]
     let strides = inputs[0].shape.strides
     return StridedCopies([

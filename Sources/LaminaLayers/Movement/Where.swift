@@ -5,6 +5,7 @@ import LaminaCore
 /// - Inputs: condition (`bool`); a and b of one type; all three broadcast. Output: their common shape.
 package struct Where: Layer {
   package static let kind: LayerKind = "lamina.where"
+  package static var gradient: Gradient { .supported(inputs: true, outputs: false) }
   package static var arity: ClosedRange<Int> { 3...3 }
 
   package init(attributes: inout AttributeReader) throws {}
@@ -27,6 +28,27 @@ package struct Where: Layer {
     case 2: select(UInt16.self, call)
     case 4: select(UInt32.self, call)
     default: select(UInt64.self, call)
+    }
+  }
+
+  package func backwardScratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    2 * ((try? outputs(for: inputs))?.first?.byteCount ?? 0)
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    guard let dy = call.outputGradients[0], let condition = call.inputs[0], let scratch = call.floats
+    else { return }
+    let (isTrue, gradients) = (condition.elements(as: Bool.self), dy.elements(as: Float.self))
+    for (input, choice) in [(1, true), (2, false)] {
+      guard let gradient = call.inputGradients[input] else { continue }
+      var walk = StrideWalk(
+        dy.shape.dimensions, condition.shape.strides(broadcastTo: dy.shape))
+      for index in gradients.indices {
+        scratch[index] = isTrue[walk.offset] == choice ? gradients[index] : 0
+        walk.advance()
+      }
+      BroadcastSum(gradient.shape, in: dy.shape).add(
+        scratch, into: gradient.floats, scratch: scratch + dy.shape.count, call.pool)
     }
   }
 

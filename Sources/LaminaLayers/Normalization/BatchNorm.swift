@@ -4,21 +4,25 @@ import LaminaKernels
 /// y = weight·(x − running_mean)/√(running_var + epsilon) + bias per channel of [N, C, …], for `float32` (Ioffe and
 /// Szegedy 2015).
 ///
-/// Inference only: batch statistics are not taken. `scale = false` drops `weight`, `center = false` `bias`.
-/// Training would update the statistics by new = (1 − momentum)·old + momentum·batch, as PyTorch does.
+/// While training, mean and population variance of the batch stand in for the running ones, and those become
+/// (1 − momentum)·old + momentum·batch, as in PyTorch; the batch's variance then divides by n − 1, or by n with
+/// `unbiased = false` (Keras). `scale = false` drops `weight`, `center = false` `bias`.
 package struct BatchNorm: Layer {
   package static let kind: LayerKind = "lamina.batch_norm"
   package static var outputMemory: OutputMemory { .mayOverwriteInput }
+  package static var gradient: Gradient { .supported(inputs: true, outputs: false) }
   let epsilon: Float
   let momentum: Float
   let scale: Bool
   let center: Bool
+  let unbiased: Bool
 
   package init(attributes: inout AttributeReader) throws {
     epsilon = try attributes.epsilon(default: 1e-5)
     momentum = try attributes.float("momentum", default: 0.1)
     scale = try attributes.bool("scale", default: true)
     center = try attributes.bool("center", default: true)
+    unbiased = try attributes.bool("unbiased", default: true)
   }
 
   package func encode(into attributes: inout AttributeWriter) {
@@ -26,6 +30,7 @@ package struct BatchNorm: Layer {
     attributes.float("momentum", momentum)
     attributes.bool("scale", scale)
     attributes.bool("center", center)
+    if !unbiased { attributes.bool("unbiased", false) }
   }
 
   package func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
@@ -42,13 +47,22 @@ package struct BatchNorm: Layer {
   }
 
   package func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
-    inputs[0].shape.rank >= 2 ? 2 * 4 * inputs[0].shape[1] : 0
+    inputs[0].shape.rank >= 2 ? BatchNormTraining(self, plain: inputs[0].shape).scratchBytes : 0
+  }
+
+  package func savedBytes(for inputs: [TensorSpec]) -> Int {
+    inputs[0].shape.rank >= 2 ? BatchNormTraining(self, plain: inputs[0].shape).savedBytes : 0
+  }
+
+  package func backwardScratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    scratchBytes(for: inputs, threads: threads)
   }
 
   package func isBatchwise(for inputs: [TensorSpec]) -> Bool { true }
 
   package func forward(_ call: ForwardCall) throws {
     let shape = call.inputs[0].shape
+    if call.isTraining { return try BatchNormTraining(self, plain: shape).forward(call) }
     let scratch = call.scratch.bindMemory(to: Float.self)
     guard shape.count > 0, let scales = scratch.baseAddress else { return }
     let shifts = scales + shape[1]
@@ -58,18 +72,28 @@ package struct BatchNorm: Layer {
       shape[1], shape.count(from: 2))
   }
 
-  /// y = scales·x + shifts from the parameters.
-  private func affine(
-    _ parameters: [TensorView], _ scales: UnsafeMutablePointer<Float>,
+  package func backward(_ call: BackwardCall) throws {
+    guard let x = call.inputs[0] else { return }
+    try BatchNormTraining(self, plain: x.shape).backward(call)
+  }
+
+  /// y = scales·x + shifts from the parameters, of which the statistics may be others.
+  func affine(
+    _ parameters: [TensorView], mean: UnsafePointer<Float>? = nil,
+    inverseDeviation: UnsafePointer<Float>? = nil, _ scales: UnsafeMutablePointer<Float>,
     _ shifts: UnsafeMutablePointer<Float>
   ) {
-    let mean = parameters[parameters.count - 2], variance = parameters[parameters.count - 1].floats
+    let variance = parameters[parameters.count - 1]
+    let mean = mean ?? parameters[parameters.count - 2].floats
     let weight = scale ? parameters[0].floats : nil
     let bias = center ? parameters[scale ? 1 : 0].floats : nil
-    for c in 0..<mean.shape.count {
-      let factor = (weight?[c] ?? 1) / (variance[c] + epsilon).squareRoot()
+    for c in 0..<variance.shape.count {
+      let factor =
+        if let inverseDeviation { (weight?[c] ?? 1) * inverseDeviation[c] } else {
+          (weight?[c] ?? 1) / (variance.floats[c] + epsilon).squareRoot()
+        }
       scales[c] = factor
-      shifts[c] = (bias?[c] ?? 0) - mean.floats[c] * factor
+      shifts[c] = (bias?[c] ?? 0) - mean[c] * factor
     }
   }
 
@@ -90,6 +114,13 @@ package struct BatchNorm: Layer {
         call.pool.handle, maps, call.inputs[0].floats, scales, scales + count,
         call.outputs[0].floats)
     }
+  }
+
+  /// Maps in blocks of channels stay as they are, and so do plain tensors.
+  package func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)? {
+    let shape = context.inputs[0].shape
+    guard let maps = BlockedMaps(context) else { return BatchNormTraining(self, plain: shape) }
+    return BatchNormTraining(self, maps)
   }
 }
 

@@ -11,14 +11,22 @@ struct BlockedMaps: Sendable {
 
   /// nil where the input comes otherwise.
   init?(_ context: PrepareContext) {
+    self.init(context.inputs[0].shape, context.inputLayouts[0], context.outputHalos[0])
+  }
+
+  /// The same.
+  init?(_ context: TrainingContext) {
+    self.init(context.inputs[0].shape, context.inputLayouts[0], context.outputHalos[0])
+  }
+
+  private init?(_ shape: Shape, _ layout: TensorLayout, _ outputHalo: Int) {
     channels = lk_block_channels(lk_active_isa())
-    guard case .blocked(channels, let halo) = context.inputLayouts[0] else { return nil }
-    let shape = context.inputs[0].shape
-    input = context.inputLayouts[0]
-    output = .blocked(channels: channels, halo: context.outputHalos[0])
+    guard case .blocked(channels, let halo) = layout else { return nil }
+    input = layout
+    output = .blocked(channels: channels, halo: outputHalo)
     kernel = lk_blocked_maps(
       batch: shape[0], channels: shape[1], height: shape[2], width: shape[3], in_halo: halo,
-      out_halo: context.outputHalos[0])
+      out_halo: outputHalo)
   }
 }
 

@@ -6,6 +6,7 @@ import LaminaKernels
 package struct InstanceNorm: Layer {
   package static let kind: LayerKind = "lamina.instance_norm"
   package static var outputMemory: OutputMemory { .mayOverwriteInput }
+  package static var gradient: Gradient { .supported(inputs: true, outputs: false) }
   let epsilon: Float
 
   package init(attributes: inout AttributeReader) throws {
@@ -27,5 +28,14 @@ package struct InstanceNorm: Layer {
 
   package func forward(_ call: ForwardCall) throws {
     normalizeGroups(call.inputs[0].shape[1], epsilon, call)
+  }
+
+  package func savedBytes(for inputs: [TensorSpec]) -> Int {
+    inputs[0].shape.rank >= 2 ? groupStatisticsBytes(inputs[0].shape[1], inputs[0].shape) : 0
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    guard let x = call.inputs[0] else { return }
+    addGroupGradients(x.shape[1], call)
   }
 }

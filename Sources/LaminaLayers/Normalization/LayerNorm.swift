@@ -8,6 +8,7 @@ import LaminaKernels
 package struct LayerNorm: Layer {
   package static let kind: LayerKind = "lamina.layer_norm"
   package static var outputMemory: OutputMemory { .mayOverwriteInput }
+  package static var gradient: Gradient { .supported(inputs: true, outputs: false) }
   let axis: Int
   let epsilon: Float
   let scale: Bool
@@ -54,12 +55,38 @@ package struct LayerNorm: Layer {
       for output in call.outputs { output.elements(as: Float.self).update(repeating: .nan) }
       return
     }
-    var rows = lk_rows(
-      count: shape.count(before: axis), groups: 1, channels: shape.count(from: axis), area: 1)
+    var rows = rows(shape, axis)
+    let saved = call.saved.baseAddress?.assumingMemoryBound(to: Float.self)
+    let inverse = saved.map { $0 + rows.count }
     lk_f32_normalize(
       call.pool.handle, &rows, epsilon, call.inputs[0].floats,
       scale ? call.parameters[0].floats : nil,
       center ? call.parameters[scale ? 1 : 0].floats : nil, call.outputs[0].floats,
-      statistics ? call.outputs[1].floats : nil, statistics ? call.outputs[2].floats : nil)
+      statistics ? call.outputs[1].floats : saved, statistics ? call.outputs[2].floats : inverse)
+    if statistics, let saved, let inverse {
+      saved.update(from: call.outputs[1].floats, count: rows.count)
+      inverse.update(from: call.outputs[2].floats, count: rows.count)
+    }
+  }
+
+  private func rows(_ shape: Shape, _ axis: Int) -> lk_rows {
+    lk_rows(count: shape.count(before: axis), groups: 1, channels: shape.count(from: axis), area: 1)
+  }
+
+  package func savedBytes(for inputs: [TensorSpec]) -> Int {
+    let shape = inputs[0].shape
+    guard let axis = try? shape.axis(axis) else { return 0 }
+    return 2 * 4 * shape.count(before: axis)
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    guard let x = call.inputs[0], x.shape.count > 0,
+      let mean = UnsafeRawPointer(call.saved.baseAddress)?.assumingMemoryBound(to: Float.self)
+    else { return }
+    var rows = rows(x.shape, try x.shape.axis(axis))
+    addNormalizationGradients(
+      &rows, x, mean, mean + rows.count, call.outputGradients[0]?.floats, call,
+      weight: scale ? 0 : nil, bias: center ? (scale ? 1 : 0) : nil,
+      statistics: statistics ? (call.outputGradients[1], call.outputGradients[2]) : (nil, nil))
   }
 }

@@ -9,6 +9,7 @@ import LaminaKernels
 /// further behind (`even_window = "onnx"`) or before (`"torch"`).
 package struct LocalResponseNorm: Layer {
   package static let kind: LayerKind = "lamina.lrn"
+  package static var gradient: Gradient { .supported(inputs: true, outputs: false) }
   enum EvenWindow: String, CaseIterable { case onnx, torch }
   enum Region: String, CaseIterable {
     case acrossChannels = "across_channels"
@@ -69,6 +70,27 @@ package struct LocalResponseNorm: Layer {
     case .withinChannel:
       lk_f32_lrn_within(
         call.pool.handle, x, y, shape.planes, shape[2], shape[3], before, after, a, beta, k)
+    }
+  }
+
+  package func backwardScratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    inputs[0].byteCount
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    guard let x = call.inputs[0], let dy = call.outputGradients[0]?.floats,
+      let dx = call.inputGradients[0]?.floats
+    else { return }
+    let (shape, (before, after, a)) = (x.shape, neighbourhood)
+    switch region {
+    case .acrossChannels:
+      lk_f32_lrn_gradient(
+        call.pool.handle, x.floats, dy, dx, shape[0], shape[1], shape.count(from: 2), before, after,
+        a, beta, k, call.floats)
+    case .withinChannel:
+      lk_f32_lrn_within_gradient(
+        call.pool.handle, x.floats, dy, dx, shape.planes, shape[2], shape[3], before, after, a,
+        beta, k, call.floats)
     }
   }
 

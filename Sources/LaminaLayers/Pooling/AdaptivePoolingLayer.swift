@@ -11,6 +11,11 @@ protocol AdaptivePoolingLayer: Layer {
 }
 
 extension AdaptivePoolingLayer {
+  package static var gradient: Gradient {
+    let reads = operation != LK_POOL_AVERAGE
+    return .supported(inputs: reads, outputs: reads)
+  }
+
   static func readOutputSize(_ attributes: inout AttributeReader) throws -> [Int] {
     let size = try attributes.ints("output_size", in: 1...Int(Int32.max))
     guard (1...3).contains(size.count) else {
@@ -46,5 +51,12 @@ extension AdaptivePoolingLayer {
     }
     let divisors = axes.flatMap { [Float](repeating: Float($0.kernel), count: $0.output) }
     lk_f32_pool(call.pool.handle, Self.operation, axes, divisors, 1, x, y, input.planes)
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    guard let dy = call.outputGradients[0], let dx = call.inputGradients[0] else { return }
+    lk_f32_adaptive_pool_gradient(
+      call.pool.handle, Self.operation, dx.shape.spatial, dy.shape.spatial, call.inputs[0]?.floats,
+      call.outputs[0]?.floats, dy.floats, dx.floats, dx.shape.planes)
   }
 }

@@ -7,6 +7,7 @@ import LaminaKernels
 /// that only `ceil_mode` adds behind the padding never count.
 package struct AveragePool: WindowPoolingLayer {
   package static let kind: LayerKind = "lamina.average_pool"
+  package static var gradient: Gradient { .supported(inputs: false, outputs: false) }
   let geometry: PoolingGeometry
   let includesPadding: Bool
 

@@ -4,6 +4,7 @@ import LaminaKernels
 /// y[n, c, 0, …] = (Σ|x[n, c]|ᵖ)^(1/p).
 package struct GlobalLpPool: Layer {
   package static let kind: LayerKind = "lamina.global_lp_pool"
+  package static var gradient: Gradient { .supported(inputs: true, outputs: true) }
   let exponent: Float
 
   package init(attributes: inout AttributeReader) throws {
@@ -18,11 +19,17 @@ package struct GlobalLpPool: Layer {
 
   package func forward(_ call: ForwardCall) throws {
     let shape = call.inputs[0].shape
-    let axes = shape.spatial.map {
-      lk_window_axis(input: $0, output: 1, kernel: $0, stride: 1, dilation: 1, before: 0, after: 0)
-    }
     lk_f32_pool(
-      call.pool.handle, LK_POOL_LP, axes, nil, exponent, call.inputs[0].floats,
+      call.pool.handle, LK_POOL_LP, shape.wholeWindows, nil, exponent, call.inputs[0].floats,
       call.outputs[0].floats, shape.planes)
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    guard let x = call.inputs[0], let y = call.outputs[0], let dy = call.outputGradients[0],
+      let dx = call.inputGradients[0]
+    else { return }
+    lk_f32_pool_gradient(
+      call.pool.handle, LK_POOL_LP, x.shape.wholeWindows, nil, exponent, x.floats, y.floats,
+      dy.floats, dx.floats, x.shape.planes)
   }
 }

@@ -49,4 +49,10 @@ package struct MaxPool: WindowPoolingLayer {
     return try PreparedPooling(
       self, context.inputs[0].shape, context.inputLayouts[0], outputHalo: context.outputHalos[0])
   }
+
+  package func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)? {
+    if returnIndices { return nil }
+    return try PreparedPooling(
+      self, context.inputs[0].shape, context.inputLayouts[0], outputHalo: context.outputHalos[0])
+  }
 }

@@ -17,6 +17,7 @@ extension WindowPoolingLayer {
   var includesPadding: Bool { false }
   var exponent: Float { 2 }
   package var window: Window? { geometry.window }
+  package static var gradient: Gradient { .supported(inputs: true, outputs: true) }
 
   package func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
     [TensorSpec(try geometry.outputShape(for: inputs[0].expecting(.float32).shape))]
@@ -26,16 +27,26 @@ extension WindowPoolingLayer {
     try PreparedPooling(self, call.inputs[0].shape, .plain, outputHalo: 0).run(call)
   }
 
+  package func backward(_ call: BackwardCall) throws {
+    guard let dx = call.inputGradients[0] else { return }
+    try PreparedPooling(self, dx.shape, .plain, outputHalo: 0).backward(call)
+  }
+
   package func isBatchwise(for inputs: [TensorSpec]) -> Bool { true }
 
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
     try PreparedPooling(
       self, context.inputs[0].shape, context.inputLayouts[0], outputHalo: context.outputHalos[0])
   }
+
+  package func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)? {
+    try PreparedPooling(
+      self, context.inputs[0].shape, context.inputLayouts[0], outputHalo: context.outputHalos[0])
+  }
 }
 
 /// A pool with its sizes and divisors worked out.
-struct PreparedPooling: PreparedLayer {
+struct PreparedPooling: PreparedLayer, PreparedTraining {
   let operation: lk_pooling
   let exponent: Float
   let axes: [lk_window_axis]
@@ -47,6 +58,7 @@ struct PreparedPooling: PreparedLayer {
   var inputLayouts: [TensorLayout]? { [layout] }
   var outputLayouts: [TensorLayout]? { [outputLayout] }
   var scratchBytes: Int { 0 }
+  var summary: String { "" }
 
   init(
     _ layer: some WindowPoolingLayer, _ input: Shape, _ offered: TensorLayout,
@@ -94,6 +106,32 @@ struct PreparedPooling: PreparedLayer {
           call.pool.handle, operation, axes, divisors, channels, halo, outputHalo, x, y, planes)
       } else {
         lk_f32_pool(call.pool.handle, operation, axes, divisors, exponent, x, y, planes)
+      }
+    }
+  }
+
+  func forward(_ call: ForwardCall) throws { try run(call) }
+
+  var gradient: Gradient {
+    let reads = operation != LK_POOL_AVERAGE
+    return .supported(inputs: reads, outputs: reads)
+  }
+
+  func backward(_ call: BackwardCall) throws {
+    guard let dy = call.outputGradients[0]?.floats, let dx = call.inputGradients[0] else { return }
+    let (x, y) = (call.inputs[0]?.floats, call.outputs[0]?.floats)
+    divisors.withUnsafeBufferPointer { divisors in
+      let divisors = divisors.isEmpty ? nil : divisors.baseAddress
+      if case .blocked(let channels, let halo) = layout,
+        case .blocked(_, let outputHalo) = outputLayout
+      {
+        lk_f32_pool_blocked_gradient(
+          call.pool.handle, operation, axes, divisors, channels, halo, outputHalo, x, y, dy,
+          dx.floats, call.setsInputGradient(0), planes)
+      } else {
+        call.clearInputGradient(0)
+        lk_f32_pool_gradient(
+          call.pool.handle, operation, axes, divisors, exponent, x, y, dy, dx.floats, planes)
       }
     }
   }

@@ -8,6 +8,7 @@ import LaminaKernels
 /// `noop_with_empty_axes` none. Over no elements a sum is 0, a product 1, max −∞ and min +∞ (the type's bounds).
 package struct Reduce: Layer {
   package static let kind: LayerKind = "lamina.reduce"
+  package static var gradient: Gradient { .supported(inputs: true, outputs: true) }
   package static var arity: ClosedRange<Int> { 1...2 }
   enum Operation: String, CaseIterable {
     case mean, sum, max, min, prod, l1, l2
@@ -69,12 +70,15 @@ package struct Reduce: Layer {
     return reduced
   }
 
+  private func reducedAxes(of shape: Shape, given axes: TensorView?) throws -> [Bool] {
+    let input = axes.map { TensorSpec($0.shape, $0.type, value: try? Tensor(copying: $0)) }
+    return try reducedAxes(of: shape, axes: input)
+  }
+
   package func forward(_ call: ForwardCall) throws {
     let (x, y) = (call.inputs[0], call.outputs[0])
-    let input = call.inputs.dropFirst().first.map {
-      TensorSpec($0.shape, $0.type, value: try? Tensor(copying: $0))
-    }
-    let space = ReductionSpace(x.shape, try reducedAxes(of: x.shape, axes: input))
+    let space = ReductionSpace(
+      x.shape, try reducedAxes(of: x.shape, given: call.inputs.dropFirst().first))
     if let integer = x.type.integerType {
       func run<T: IntegerElement>(_: T.Type) {
         space.reduce(x, y) { (values: StridedValues<T>) in reduceIntegers(values) }
@@ -90,6 +94,51 @@ package struct Reduce: Layer {
       space.reduce(x, y) { (values: StridedValues<Float>) in
         Float(reduceReals(values.lazy.map(Double.init)))
       }
+    }
+  }
+
+  package func backwardScratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
+    (try? outputs(for: inputs))?.first?.byteCount ?? 0
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    guard let x = call.inputs[0], let y = call.outputs[0], let dy = call.outputGradients[0],
+      let dx = call.inputGradients[0], let scratch = call.floats, x.shape.count > 0
+    else { return }
+    let given = call.inputs.count > 1 ? call.inputs[1] : nil
+    let reduced = try reducedAxes(of: x.shape, given: given)
+    let space = ReductionSpace(x.shape, reduced)
+    guard operation == .sum || operation == .mean else {
+      return space.addGradients(x.floats, y, dy, dx.floats) { derivative(of: $0, result: $1) }
+    }
+    let kept = try Shape(zip(x.shape.dimensions, reduced).map { $1 ? 1 : $0 })
+    let factor = operation == .mean ? 1 / Float(space.length) : 1
+    lk_f32_unary(call.pool.handle, LK_SCALE, factor, 0, dy.floats, scratch, dy.shape.count)
+    Broadcast(x.shape, kept, to: x.shape)
+      .run(LK_ADD, UnsafePointer(dx.floats), UnsafePointer(scratch), dx.floats, call.pool)
+  }
+
+  /// ∂y by each of the numbers that make it up; equal extrema share it.
+  private func derivative(of values: StridedValues<Float>, result: Float) -> (Float) -> Float {
+    switch operation {
+    case .sum: return { _ in 1 }
+    case .mean:
+      let part = 1 / Float(values.reduce(0) { count, _ in count + 1 })
+      return { _ in part }
+    case .max, .min:
+      let part = 1 / Float(values.reduce(0) { $1 == result ? $0 + 1 : $0 })
+      return { $0 == result ? part : 0 }
+    case .prod:
+      let zeros = values.reduce(0) { $1 == 0 ? $0 + 1 : $0 }
+      let others = values.reduce(Float(1)) { $1 == 0 ? $0 : $0 * $1 }
+      return { $0 == 0 ? (zeros == 1 ? others : 0) : (zeros == 0 ? others / $0 : 0) }
+    case .l1: return { $0 > 0 ? 1 : $0 < 0 ? -1 : 0 }
+    case .l2: return { result == 0 ? 0 : $0 / result }
+    case .sumSquare: return { 2 * $0 }
+    case .logSum:
+      let sum = values.reduce(0.0) { $0 + Double($1) }
+      return { _ in Float(1 / sum) }
+    case .logSumExp: return { Float(exponential(Double($0) - Double(result))) }
     }
   }
 

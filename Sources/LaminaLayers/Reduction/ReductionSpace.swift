@@ -48,6 +48,31 @@ struct ReductionSpace {
   }
 }
 
+extension ReductionSpace {
+  /// Adds dy[i]·∂y[i] to the gradients of the elements that make up y[i]; `derivative` gives ∂y[i] as a function
+  /// of an element.
+  func addGradients(
+    _ x: UnsafePointer<Float>, _ y: TensorView, _ dy: TensorView,
+    _ dx: UnsafeMutablePointer<Float>,
+    _ derivative: (StridedValues<Float>, Float) -> (Float) -> Float
+  ) {
+    let elements = UnsafeBufferPointer(start: x, count: kept.extents.reduce(length, *))
+    var walk = StrideWalk(kept.extents, kept.strides)
+    for i in 0..<y.shape.count {
+      var inner = StrideWalk(reduced.extents, reduced.strides)
+      let values = StridedValues(
+        elements: elements, start: walk.offset, count: length, walk: inner)
+      let partial = derivative(values, y.floats[i])
+      for _ in 0..<length {
+        let place = walk.offset + inner.offset
+        dx[place] += dy.floats[i] * partial(x[place])
+        inner.advance()
+      }
+      walk.advance()
+    }
+  }
+}
+
 /// Elements of a tensor at strides from a first one.
 struct StridedValues<T: TensorElement>: Sequence {
   fileprivate let elements: UnsafeBufferPointer<T>

@@ -14,6 +14,7 @@ protocol SoftmaxLayer: Layer {
 
 extension SoftmaxLayer {
   package static var outputMemory: OutputMemory { .mayOverwriteInput }
+  package static var gradient: Gradient { .supported(inputs: false, outputs: true) }
 
   package func encode(into attributes: inout AttributeWriter) {
     attributes.int("axis", axis)
@@ -27,11 +28,25 @@ extension SoftmaxLayer {
 
   package func forward(_ call: ForwardCall) throws {
     let shape = call.inputs[0].shape
+    let (outer, length, inner) = try space(shape)
+    lk_f32_softmax(
+      call.pool.handle, Self.isLogarithm, call.inputs[0].floats, call.outputs[0].floats, outer,
+      length, inner)
+  }
+
+  /// The function runs along the middle one of three axes.
+  private func space(_ shape: Shape) throws -> (outer: Int, length: Int, inner: Int) {
     let axis = try shape.axis(axis, inclusive: flatten)
     let inner = flatten ? 1 : shape.count(from: axis + 1)
     let length = flatten ? shape.count(from: axis) : shape[axis]
-    lk_f32_softmax(
-      call.pool.handle, Self.isLogarithm, call.inputs[0].floats, call.outputs[0].floats,
-      shape.count(before: axis), length, inner)
+    return (shape.count(before: axis), length, inner)
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    guard let y = call.outputs[0], let dy = call.outputGradients[0], let dx = call.inputGradients[0]
+    else { return }
+    let (outer, length, inner) = try space(y.shape)
+    lk_f32_softmax_gradient(
+      call.pool.handle, Self.isLogarithm, y.floats, dy.floats, dx.floats, outer, length, inner)
   }
 }

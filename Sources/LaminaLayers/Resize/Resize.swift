@@ -148,7 +148,7 @@ package struct Resize: MovementLayer {
 
   // MARK: Running
 
-  func movement(for inputs: [TensorSpec]) throws -> any PreparedLayer {
+  func movement(for inputs: [TensorSpec]) throws -> any Movement {
     let (shape, grid) = (inputs[0].shape, try grid(inputs))
     let samplings = shape.dimensions.indices.map { axis in
       AxisSampling(

@@ -1,4 +1,5 @@
 import LaminaCore
+import LaminaKernels
 
 /// y[i] = Σₖ weight[i, k]·x[start[i] + k] along one axis.
 struct AxisFilter: Sendable {
@@ -34,10 +35,23 @@ struct AxisFilter: Sendable {
   }
 
   var outputCount: Int { starts.count }
+
+  /// The filter with weights of 0 for some outputs.
+  func cleared(at outputs: [Int]) -> AxisFilter {
+    var weights = weights
+    for output in outputs {
+      for tap in 0..<taps { weights[output * taps + tap] = 0 }
+    }
+    return AxisFilter(taps: taps, starts: starts, weights: weights)
+  }
+
+  private init(taps: Int, starts: [Int32], weights: [Float]) {
+    (self.taps, self.starts, self.weights) = (taps, starts, weights)
+  }
 }
 
 /// Filters along several axes, one axis after the other.
-struct SeparableFilter: PreparedLayer {
+struct SeparableFilter: Movement {
   private struct Pass {
     var filter: AxisFilter
     /// Elements before, on and behind the axis in the pass's input.
@@ -70,7 +84,7 @@ struct SeparableFilter: PreparedLayer {
     let order = filters.indices.filter { filters[$0] != nil }.sorted { growth($0) < growth($1) }
     var passes: [Pass] = []
     for axis in order {
-      guard let filter = filters[axis] else { continue }
+      guard let filter = filters[axis]?.cleared(at: outside[axis]) else { continue }
       passes.append(
         Pass(
           filter: filter, outer: dimensions[..<axis].reduce(1, *), extent: dimensions[axis],
@@ -176,6 +190,44 @@ struct SeparableFilter: PreparedLayer {
         for position in positions {
           (output.floats + (outer * extent + position) * inner)
             .update(repeating: extrapolation, count: inner)
+        }
+      }
+    }
+  }
+
+  func addGradients(_ call: BackwardCall) {
+    guard let dy = call.outputGradients[0], let dx = call.inputGradients[0] else { return }
+    call.clearInputGradient(0)
+    guard !passes.isEmpty else {
+      lk_f32_unary_gradient(
+        call.pool.handle, LK_SCALE, 1, 0, dy.floats, dy.floats, dx.floats, true, dx.shape.count)
+      return
+    }
+    let scratch = call.floats
+    var source = dy.floats
+    for (index, pass) in passes.enumerated().reversed() {
+      let between = scratch.map { index % 2 == 1 ? $0 : $0 + evenElements }
+      let target = index == 0 ? dx.floats : between ?? dx.floats
+      if index > 0 { target.update(repeating: 0, count: pass.outer * pass.extent * pass.inner) }
+      Self.addBack(pass, from: source, to: target, call.pool)
+      source = UnsafePointer(target)
+    }
+  }
+
+  /// x[start[i] + k] += weight[i, k]·y[i].
+  private static func addBack(
+    _ pass: Pass, from source: UnsafePointer<Float>, to target: UnsafeMutablePointer<Float>,
+    _ pool: ThreadPool
+  ) {
+    let (filter, inner) = (pass.filter, pass.inner)
+    nonisolated(unsafe) let (source, target) = (source, target)
+    pool.parallelFor(pass.outer) { outer in
+      for (index, start) in filter.starts.enumerated() {
+        let read = source + (outer * filter.outputCount + index) * inner
+        let write = target + (outer * pass.extent + Int(start)) * inner
+        for k in 0..<filter.taps {
+          let weight = filter.weights[index * filter.taps + k]
+          for j in 0..<inner { write[k * inner + j] += weight * read[j] }
         }
       }
     }

@@ -8,6 +8,7 @@ package struct Dropout: Layer {
   package static let kind: LayerKind = "lamina.dropout"
   package static var outputMemory: OutputMemory { .aliasesInput }
   package static var isRandom: Bool { true }
+  package static var gradient: Gradient { .supported(inputs: false, outputs: false) }
   let rate: Float
   let returnsMask: Bool
 
@@ -44,13 +45,32 @@ package struct Dropout: Layer {
       throw LaminaError(
         .unsupported, "expected float32 to train, found \(call.inputs[0].type.rawValue)")
     }
-    let (x, y) = (call.inputs[0].floats, call.outputs[0].floats)
-    let random = CounterRandom(seed: call.seed)
+    drop(call.inputs[0], to: call.outputs[0].floats, adds: false, call.seed, call.pool)
+    guard returnsMask else { return }
+    let (random, mask) = (CounterRandom(seed: call.seed), call.outputs[1].elements(as: Bool.self))
+    for index in mask.indices { mask[index] = random.uniform(UInt64(index)) >= rate }
+  }
+
+  /// y = x·m / (1 − rate), or with `adds` y += x·m / (1 − rate).
+  private func drop(
+    _ x: TensorView, to y: UnsafeMutablePointer<Float>, adds: Bool, _ seed: UInt64,
+    _ pool: ThreadPool
+  ) {
+    let random = CounterRandom(seed: seed)
     let scale = rate < 1 ? 1 / (1 - rate) : 0
-    for index in 0..<call.inputs[0].shape.count {
-      let isKept = random.uniform(UInt64(index)) >= rate
-      y[index] = isKept ? x[index] * scale : 0
-      if returnsMask { call.outputs[1].elements(as: Bool.self)[index] = isKept }
+    let (count, chunk) = (x.shape.count, 1 << 14)
+    nonisolated(unsafe) let (x, y) = (x.floats, y)
+    pool.parallelFor((count + chunk - 1) / chunk) { number in
+      for index in number * chunk..<min((number + 1) * chunk, count) {
+        let product = random.uniform(UInt64(index)) >= rate ? x[index] * scale : 0
+        y[index] = adds ? y[index] + product : product
+      }
     }
+  }
+
+  package func backward(_ call: BackwardCall) throws {
+    guard call.isTraining, rate > 0 else { return call.addFirstGradient() }
+    guard let dy = call.outputGradients[0], let dx = call.inputGradients[0] else { return }
+    drop(dy, to: dx.floats, adds: true, call.seed, call.pool)
   }
 }

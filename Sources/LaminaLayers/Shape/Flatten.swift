@@ -6,6 +6,7 @@ import LaminaCore
 package struct Flatten: Layer {
   package static let kind: LayerKind = "lamina.flatten"
   package static var outputMemory: OutputMemory { .aliasesInput }
+  package static var gradient: Gradient { .supported(inputs: false, outputs: false) }
   let axis: Int
 
   package init(attributes: inout AttributeReader) throws {
@@ -28,4 +29,6 @@ package struct Flatten: Layer {
   }
 
   package func forward(_ call: ForwardCall) throws { call.copyFirstInput() }
+
+  package func backward(_ call: BackwardCall) throws { call.addFirstGradient() }
 }

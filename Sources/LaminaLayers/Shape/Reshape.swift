@@ -8,6 +8,7 @@ package struct Reshape: Layer {
   package static let kind: LayerKind = "lamina.reshape"
   package static var arity: ClosedRange<Int> { 1...2 }
   package static var outputMemory: OutputMemory { .aliasesInput }
+  package static var gradient: Gradient { .supported(inputs: false, outputs: false) }
   let shape: [Int]?
   let allowsZero: Bool
 
@@ -54,4 +55,6 @@ package struct Reshape: Layer {
   }
 
   package func forward(_ call: ForwardCall) throws { call.copyFirstInput() }
+
+  package func backward(_ call: BackwardCall) throws { call.addFirstGradient() }
 }

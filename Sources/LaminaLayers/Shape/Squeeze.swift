@@ -5,6 +5,7 @@ package struct Squeeze: Layer {
   package static let kind: LayerKind = "lamina.squeeze"
   package static var arity: ClosedRange<Int> { 1...2 }
   package static var outputMemory: OutputMemory { .aliasesInput }
+  package static var gradient: Gradient { .supported(inputs: false, outputs: false) }
   let axes: [Int]?
 
   package init(attributes: inout AttributeReader) throws {
@@ -28,4 +29,6 @@ package struct Squeeze: Layer {
   }
 
   package func forward(_ call: ForwardCall) throws { call.copyFirstInput() }
+
+  package func backward(_ call: BackwardCall) throws { call.addFirstGradient() }
 }

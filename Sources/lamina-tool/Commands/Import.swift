@@ -18,12 +18,13 @@ extension Command {
     help: "how names in FILE become the model's: lines 'pattern -> replacement', 'ignore pattern'")
 
   static let `import` = Command(
-    name: "import", summary: "turn weights of PyTorch, safetensors or ONNX into a Lamina model",
+    name: "import", summary: "turn models and weights of other programs into a Lamina model",
     operands: "FILE", operandCount: 1...1,
     options: [output, model, rules, labels, preprocessing, .json],
     example: """
       $ lamina import efficientnet-lite0-57934424.pth -o lite0.safetensors --labels imagenet.txt
-      .onnx brings its own graph; .pth, .pt, .th and .safetensors need a model of the catalogue.
+      ONNX models and whole models of Keras (.h5, .keras) bring their own graph. Weights of PyTorch, Keras, NumPy and
+      Caffe and .safetensors need a model of the catalogue; 'lamina models' tells whose weights fit which.
       """
   ) { arguments in
     let source = arguments.operands[0]
@@ -35,7 +36,7 @@ extension Command {
     }
     let names = try arguments.text(labels).map { try LabelFile.labels(path: $0) }
     var result =
-      source.lowercased().hasSuffix(".onnx")
+      try bringsGraph(source, arguments.text(model))
       ? try importGraph(source, arguments.text(model), arguments.text(rules))
       : try importWeights(
         source, arguments.text(model), classes: names?.count, arguments.text(rules))
@@ -67,17 +68,30 @@ private struct Imported {
   var json: JSON
 }
 
+/// Whether to take a file's own graph: a whole model of Keras may also give its weights to a named one.
+private func bringsGraph(_ path: String, _ name: String?) throws -> Bool {
+  if path.lowercased().hasSuffix(".onnx") { return true }
+  return try name == nil && ModelFile.hasGraph(path: path)
+}
+
 private func importGraph(_ path: String, _ name: String?, _ rules: String?) throws -> Imported {
   guard rules == nil else {
-    throw UsageError("'--rules' makes no sense with .onnx, which has a graph")
+    throw UsageError("'--rules' makes no sense with a file that has a graph")
   }
   guard name == nil else {
     throw UsageError("'--model' makes no sense with .onnx, which has a graph")
   }
   let bar = Progress("reading \(path.escapedForDisplay())")
   defer { bar.finish() }
-  let (model, report) = try ONNXImporter.load(path: path, registry: .standard)
-  return Imported(model: model, text: report.text, json: report.json)
+  if path.lowercased().hasSuffix(".onnx") {
+    let (model, report) = try ONNXImporter.load(path: path, registry: .standard)
+    return Imported(model: model, text: report.text, json: report.json)
+  }
+  let model = try ModelFile.load(path: path, registry: .standard)
+  let (nodes, tensors) = (model.graph.nodes.count, model.parameters.count)
+  return Imported(
+    model: model, text: "\(nodes) layers and \(tensors) tensors of '\(model.graph.name)'",
+    json: .object(["nodes": .int(Int64(nodes)), "tensors": .int(Int64(tensors))]))
 }
 
 private func importWeights(_ path: String, _ name: String?, classes: Int?, _ rules: String?)

@@ -12,8 +12,8 @@ extension Command {
     if arguments.has(.json) {
       try Terminal.write(JSON.array(rows.map(\.json)).text(pretty: true) + "\n")
     } else {
-      let heading = ["name", "input", "parameters", "weights", "paper"]
-      try Terminal.write(Table([heading] + rows.map(\.cells), trailing: [2]).text)
+      let heading = ["name", "input", "parameters", "MACs", "weights of", "paper"]
+      try Terminal.write(Table([heading] + rows.map(\.cells), trailing: [2, 3]).text)
     }
     return .done
   }
@@ -22,29 +22,33 @@ extension Command {
 /// A model of the catalogue and what its graph tells.
 private struct CatalogRow {
   let entry: CatalogEntry
-  let input: Shape
-  let parameters: Int
+  let summary: ModelSummary
 
   init(_ entry: CatalogEntry) throws {
     self.entry = entry
-    let graph = try entry.makeGraph(registry: .standard)
-    input = try graph.inputs[0].defaultSpec().shape
-    let slots = try graph.parameterSlots(parameters: [:])
-    parameters = slots.reduce(0) { $0 + ($1.spec.role == .weight ? $1.spec.spec.shape.count : 0) }
+    summary = try ModelSummary(entry.makeGraph(registry: .standard))
   }
 
+  private var input: [Int] { summary.inputs[0].spec.shape.dimensions }
+
   var cells: [String] {
-    [entry.name, "\(input)", String(parameters), entry.origins, entry.paper]
+    [
+      entry.name, input.dropFirst().map(String.init).joined(separator: "×"),
+      String(summary.weightCount), String(summary.multiplyAdds),
+      entry.origins.isEmpty ? "none: train it" : entry.origins.joined(separator: ", "),
+      entry.paper,
+    ]
   }
 
   var json: JSON {
     .object([
       "name": .string(entry.name),
       "title": .string(entry.title),
-      "input": .array(input.dimensions.map { .int(Int64($0)) }),
-      "parameters": .int(Int64(parameters)),
+      "input": .array(input.map { .int(Int64($0)) }),
+      "parameters": .int(Int64(summary.weightCount)),
+      "macs": .int(Int64(summary.multiplyAdds)),
       "classes": .int(Int64(entry.defaultClassCount)),
-      "weights": .array(entry.keyMaps.map { .string($0.origin) }),
+      "weights": .array(entry.origins.map { .string($0) }),
       "paper": .string(entry.paper),
       "preprocessing": entry.preprocessing.json,
     ])

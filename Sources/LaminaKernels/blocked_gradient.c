@@ -1,0 +1,630 @@
+// Gradients of convolutions of blocked maps.
+#include "blocked.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+static size_t taps_of(const lk_conv2d *conv) { return conv->kernel_height * conv->kernel_width; }
+
+// ------------------------------------------------------------------------------------------------
+// By the input. With stride 1 it is a convolution with windows turned round. With stride s the
+// pixels of the input fall into s × s phases: those of a phase meet the same taps, and their
+// gradients are a convolution of the output's gradient with these alone.
+
+/// The pixels s·i + first, i < count, of one axis, which meet output i + shift(tap) by `taps`.
+typedef struct phase {
+  size_t first, count, tap_count;
+  size_t taps[LK_MAX_PHASE_TAPS];
+  ptrdiff_t shifts[LK_MAX_PHASE_TAPS];
+} phase;
+
+static phase make_phase(size_t number, size_t extent, size_t stride, size_t kernel, size_t dilation,
+                        size_t pad) {
+  phase p = {.first = number, .count = number < extent ? lk_ceil_div(extent - number, stride) : 0};
+  for (size_t tap = 0; tap < kernel; tap++) {
+    const ptrdiff_t distance = (ptrdiff_t)(number + pad) - (ptrdiff_t)(tap * dilation);
+    if (distance % (ptrdiff_t)stride != 0) continue;
+    p.taps[p.tap_count] = tap;
+    p.shifts[p.tap_count++] = distance / (ptrdiff_t)stride;
+  }
+  return p;
+}
+
+static phase row_phase(const lk_conv2d *c, size_t number) {
+  return make_phase(number, c->in_height, c->stride_height, c->kernel_height, c->dilation_height,
+                    c->pad_top);
+}
+
+static phase column_phase(const lk_conv2d *c, size_t number) {
+  return make_phase(number, c->in_width, c->stride_width, c->kernel_width, c->dilation_width,
+                    c->pad_left);
+}
+
+/// How far outputs that the pixels of a phase meet lie outside the map.
+static size_t phase_halo(const phase *p, size_t outputs) {
+  ptrdiff_t halo = 0;
+  for (size_t t = 0; p->count > 0 && t < p->tap_count; t++) {
+    const ptrdiff_t end = (ptrdiff_t)p->count + p->shifts[t] - (ptrdiff_t)outputs;
+    if (-p->shifts[t] > halo) halo = -p->shifts[t];
+    if (end > halo) halo = end;
+  }
+  return (size_t)halo;
+}
+
+size_t lk_input_gradient_halo(const lk_conv2d *c) {
+  size_t halo = 0;
+  if (c->kernel_height > LK_MAX_PHASE_TAPS || c->kernel_width > LK_MAX_PHASE_TAPS) return SIZE_MAX;
+  for (size_t i = 0; i < c->stride_height; i++) {
+    const phase p = row_phase(c, i);
+    halo = lk_most(halo, phase_halo(&p, c->out_height));
+  }
+  for (size_t i = 0; i < c->stride_width; i++) {
+    const phase p = column_phase(c, i);
+    halo = lk_most(halo, phase_halo(&p, c->out_width));
+  }
+  return halo;
+}
+
+bool lk_make_input_gradient(lk_input_gradient *g, const lk_blocked_conv *forward) {
+  const lk_conv2d *c = &forward->conv;
+  *g = (lk_input_gradient){.forward = *forward};
+  if (forward->algorithm == LK_CONV_FROM_PLAIN || lk_input_gradient_halo(c) > forward->out.halo)
+    return false;
+  g->is_strided = c->stride_height > 1 || c->stride_width > 1;
+  if (g->is_strided) return true;
+  const size_t below = (c->kernel_height - 1) * c->dilation_height;
+  const size_t right = (c->kernel_width - 1) * c->dilation_width;
+  if (c->pad_top > below || c->pad_left > right) return false;
+  g->adjoint = (lk_blocked_conv){
+      .conv = *c, .in = forward->out, .out = forward->in, .residual = forward->in};
+  lk_conv2d *a = &g->adjoint.conv;
+  a->in_channels = c->out_channels, a->out_channels = c->in_channels;
+  a->in_height = c->out_height, a->in_width = c->out_width;
+  a->out_height = c->in_height, a->out_width = c->in_width;
+  a->pad_top = below - c->pad_top, a->pad_left = right - c->pad_left;
+  a->activation = (lk_activation){0};
+  return lk_make_blocked_conv(&g->adjoint, false, forward->threads);
+}
+
+/// What phases share: in the adjoint the channels of the output are summed up.
+typedef struct strided {
+  const lk_input_gradient *gradient;
+  const lk_blocked_kernels *kernels;
+  bool is_depthwise;
+  size_t lanes, sum_channels, channels, sum_blocks, blocks, panels_in_group;
+} strided;
+
+static strided make_strided(const lk_input_gradient *g) {
+  const lk_conv2d *c = &g->forward.conv;
+  strided s = {.gradient = g, .kernels = lk_blocked_kernels_for(g->forward.isa)};
+  s.is_depthwise = g->forward.algorithm == LK_CONV_DEPTHWISE;
+  s.lanes = s.kernels->lanes;
+  s.sum_channels = c->out_channels / c->groups;
+  s.channels = c->in_channels / c->groups;
+  s.sum_blocks = lk_ceil_div(s.sum_channels, s.lanes);
+  s.blocks = lk_ceil_div(s.channels, s.lanes);
+  s.panels_in_group = lk_ceil_div(s.blocks, 2);
+  return s;
+}
+
+static size_t strided_panels(const strided *s) {
+  const lk_conv2d *c = &s->gradient->forward.conv;
+  return s->is_depthwise ? lk_ceil_div(c->in_channels, s->lanes)
+                         : s->panels_in_group * c->groups;
+}
+
+/// Floats of the weights of one panel: the phases one behind the other.
+static size_t panel_floats(const strided *s) {
+  const size_t taps = taps_of(&s->gradient->forward.conv);
+  return s->is_depthwise ? taps * s->lanes : taps * lk_tap_steps(s->sum_channels) * 2 * s->lanes;
+}
+
+size_t lk_input_gradient_packed_bytes(const lk_input_gradient *g) {
+  if (!g->is_strided) return lk_blocked_conv_packed_bytes(&g->adjoint);
+  const strided s = make_strided(g);
+  return lk_ceil_div(strided_panels(&s) * panel_floats(&s) * sizeof(float), 64) * 64;
+}
+
+typedef struct packing {
+  strided strided;
+  const float *weight;
+  float *packed;
+} packing;
+
+static void pack_phases(void *context, size_t index) {
+  const packing *packing = context;
+  const strided *s = &packing->strided;
+  const lk_conv2d *c = &s->gradient->forward.conv;
+  const size_t taps = taps_of(c);
+  const size_t group = index / s->panels_in_group, block = index % s->panels_in_group * 2;
+  const size_t first = s->is_depthwise ? index * s->lanes : block * s->lanes;
+  const size_t width = s->is_depthwise ? s->lanes : lk_least(2, s->blocks - block) * s->lanes;
+  const float *weight = packing->weight + group * s->sum_channels * s->channels * taps;
+  float *to = packing->packed + index * panel_floats(s);
+  for (size_t i = 0; i < c->stride_height * c->stride_width; i++) {
+    const phase rows = row_phase(c, i / c->stride_width);
+    const phase columns = column_phase(c, i % c->stride_width);
+    for (size_t o0 = 0; o0 < s->sum_channels; o0 += s->lanes) {
+      const size_t count = lk_tap_steps(lk_least(s->lanes, s->sum_channels - o0));
+      for (size_t u = 0; u < rows.tap_count; u++)
+        for (size_t v = 0; v < columns.tap_count; v++) {
+          const size_t tap = rows.taps[u] * c->kernel_width + columns.taps[v];
+          if (s->is_depthwise) {
+            for (size_t j = first; j < first + width; j++)
+              *to++ = j < c->in_channels ? packing->weight[j * taps + tap] : 0;
+            continue;
+          }
+          for (size_t o = o0; o < o0 + count; o++)
+            for (size_t j = first; j < first + width; j++)
+              *to++ = j < s->channels && o < s->sum_channels
+                          ? weight[(o * s->channels + j) * taps + tap]
+                          : 0;
+        }
+    }
+  }
+}
+
+void lk_input_gradient_pack(lk_pool *pool, const lk_input_gradient *g, const float *weight,
+                            void *packed) {
+  if (!g->is_strided) {
+    lk_blocked_conv_repack(pool, &g->adjoint, weight, NULL, true, packed);
+    return;
+  }
+  packing p = {make_strided(g), weight, packed};
+  lk_parallel_for(pool, strided_panels(&p.strided), pack_phases, &p);
+}
+
+/// Floats in which a worker keeps the gradients of a row of a phase, one block behind the other.
+static size_t row_floats(const strided *s) {
+  return 2 * s->gradient->forward.conv.in_width * s->lanes;
+}
+
+size_t lk_input_gradient_scratch_bytes(const lk_input_gradient *g) {
+  if (!g->is_strided) return lk_blocked_conv_scratch_bytes(&g->adjoint);
+  const strided s = make_strided(g);
+  return row_floats(&s) * sizeof(float) * (size_t)g->forward.threads;
+}
+
+typedef struct strided_run {
+  strided strided;
+  const float *from, *packed;
+  bool adds;
+  float *to, *scratch;
+  _Atomic size_t next;
+} strided_run;
+
+/// The gradients of the pixels of one phase in one image.
+static void run_phase(const strided_run *run, const phase *rows, const phase *columns, size_t block,
+                      size_t vectors, const float *from, const float *weights, float *image,
+                      float *line) {
+  const strided *s = &run->strided;
+  const lk_blocked_conv *b = &s->gradient->forward;
+  const lk_conv2d *c = &b->conv;
+  const size_t lanes = s->lanes, count = columns->count;
+  const size_t line_block = c->in_width * lanes;
+  static const float no_bias[LK_MAX_BLOCK];
+  ptrdiff_t taps[LK_MAX_PHASE_TAPS * LK_MAX_PHASE_TAPS];
+  size_t tap_count = 0;
+  for (size_t u = 0; u < rows->tap_count; u++)
+    for (size_t v = 0; v < columns->tap_count; v++)
+      taps[tap_count++] =
+          rows->shifts[u] * (ptrdiff_t)b->out.row + columns->shifts[v] * (ptrdiff_t)lanes;
+  if (tap_count == 0 || count == 0) return;
+  lk_pixel_tile tile = {.taps = taps,
+                        .tap_count = tap_count,
+                        .blocks = s->sum_blocks,
+                        .block_stride = b->out.block,
+                        .last_channels =
+                            lk_tap_steps(s->sum_channels - (s->sum_blocks - 1) * lanes),
+                        .weights = weights,
+                        .output_block = line_block};
+  lk_depthwise_row row = {.taps = taps,
+                          .tap_count = tap_count,
+                          .pixel_stride = lanes,
+                          .width = count,
+                          .weights = weights,
+                          .bias = no_bias,
+                          .output = line};
+  const size_t tiles = lk_ceil_div(count, s->kernels->pixels);
+  for (size_t i = 0; i < rows->count; i++) {
+    const float *source = from + (i + b->out.halo) * b->out.row + b->out.halo * lanes;
+    if (s->is_depthwise) {
+      row.input = source;
+      s->kernels->depthwise_row(&row);
+    } else {
+      for (size_t t = 0; t < tiles; t++) {
+        const size_t x = lk_share(count, tiles, t), end = lk_share(count, tiles, t + 1);
+        tile.input = source + x * lanes;
+        tile.output = line + x * lanes;
+        s->kernels->tile[0][vectors - 1][end - x - 1](&tile);
+      }
+    }
+    const size_t y = rows->first + i * c->stride_height;
+    for (size_t v = 0; v < vectors; v++)
+      s->kernels->add_pixels(line + v * line_block,
+                             image + (block + v) * b->in.block + (y + b->in.halo) * b->in.row +
+                                 (columns->first + b->in.halo) * lanes,
+                             c->stride_width * lanes, count);
+  }
+}
+
+static void strided_worker(void *context, size_t index) {
+  strided_run *run = context;
+  const strided *s = &run->strided;
+  const lk_blocked_conv *b = &s->gradient->forward;
+  const lk_conv2d *c = &b->conv;
+  const size_t lanes = s->lanes, items = strided_panels(s) * c->batch;
+  float *line = run->scratch + index * row_floats(s);
+  size_t item;
+  while ((item = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < items) {
+    const size_t panel = item / c->batch, image = item % c->batch;
+    const size_t group = s->is_depthwise ? 0 : panel / s->panels_in_group;
+    const size_t first = s->is_depthwise ? panel : panel % s->panels_in_group * 2;
+    const size_t vectors = s->is_depthwise ? 1 : lk_least(2, s->blocks - first);
+    const size_t block = group * s->blocks + first;
+    const float *from = run->from + image * b->out.image +
+                        (s->is_depthwise ? panel : group * s->sum_blocks) * b->out.block;
+    float *to = run->to + image * b->in.image;
+    if (!run->adds)
+      for (size_t v = 0; v < vectors; v++)
+        memset(to + (block + v) * b->in.block, 0,
+               (c->in_height + 2 * b->in.halo) * b->in.row * sizeof *to);
+    const float *weights = run->packed + panel * panel_floats(s);
+    for (size_t i = 0; i < c->stride_height * c->stride_width; i++) {
+      const phase rows = row_phase(c, i / c->stride_width);
+      const phase columns = column_phase(c, i % c->stride_width);
+      run_phase(run, &rows, &columns, block, vectors, from, weights, to, line);
+      weights += rows.tap_count * columns.tap_count *
+                 (s->is_depthwise ? lanes : lk_tap_steps(s->sum_channels) * vectors * lanes);
+    }
+  }
+}
+
+void lk_input_gradient_run(lk_pool *pool, const lk_input_gradient *g, const float *output_gradient,
+                           const void *packed, bool adds, float *input_gradient, void *scratch) {
+  if (!g->is_strided) {
+    lk_blocked_conv_run(pool, &g->adjoint, output_gradient, packed, adds ? input_gradient : NULL,
+                        input_gradient, scratch);
+    return;
+  }
+  strided_run run = {make_strided(g), output_gradient, packed, adds, input_gradient, scratch, 0};
+  const size_t threads =
+      lk_least((size_t)g->forward.threads, (size_t)lk_pool_thread_count(pool));
+  lk_parallel_for(pool, threads, strided_worker, &run);
+}
+
+// ------------------------------------------------------------------------------------------------
+// By the weight: products of inputs and output gradients, summed over pixels in chunks that stay in
+// the cache, in the layout of the packed weight. A unit is a block of input channels (a plain input
+// has blocks of one) and a row of taps, for two blocks of output channels; each thread sums units of
+// its own.
+
+enum {
+  CHUNK_BYTES = 384 << 10,
+  LEAST_CHUNK_PIXELS = 64,
+  MOST_CHUNK_PIXELS = 192,
+  ITEMS_PER_THREAD = 4,
+};
+
+typedef struct weight_plan {
+  const lk_blocked_kernels *kernels;
+  bool is_plain;
+  size_t lanes, taps, channels, outputs, run, blocks_in, blocks_out, panels_in_group, panels, steps;
+  size_t units_in_panel, units, items, chunk_images, chunk_rows;
+  /// A plain input with zeros around it.
+  size_t padded_height, padded_width;
+} weight_plan;
+
+static weight_plan make_weight_plan(const lk_blocked_conv *b) {
+  const lk_conv2d *c = &b->conv;
+  weight_plan p = {.kernels = lk_blocked_kernels_for(b->isa), .taps = taps_of(c)};
+  p.is_plain = b->algorithm == LK_CONV_FROM_PLAIN;
+  p.lanes = p.kernels->lanes;
+  p.channels = c->in_channels / c->groups;
+  p.outputs = c->out_channels / c->groups;
+  p.run = p.is_plain ? 1 : p.lanes;
+  p.blocks_in = lk_ceil_div(p.channels, p.run);
+  p.blocks_out = lk_ceil_div(p.outputs, p.lanes);
+  p.panels_in_group = lk_ceil_div(p.blocks_out, 2);
+  p.panels = p.panels_in_group * c->groups;
+  p.steps = p.taps * (p.is_plain ? p.channels : lk_tap_steps(p.channels));
+  p.units_in_panel = p.blocks_in * c->kernel_height;
+  p.units = p.units_in_panel * p.panels;
+  p.items = b->threads > 1 ? lk_least(p.units, ITEMS_PER_THREAD * (size_t)b->threads) : 1;
+  const size_t skipped = c->kernel_height * c->kernel_width == 1
+                             ? c->stride_width
+                             : c->stride_height * c->stride_width;
+  const size_t bytes = (p.blocks_in * p.run * skipped + p.blocks_out * p.lanes) * sizeof(float);
+  const size_t pixels =
+      lk_most(lk_least(CHUNK_BYTES / bytes, MOST_CHUNK_PIXELS), LEAST_CHUNK_PIXELS);
+  p.chunk_rows = lk_most(lk_least(pixels / c->out_width, c->out_height), 1);
+  p.chunk_rows = lk_ceil_div(c->out_height, lk_ceil_div(c->out_height, p.chunk_rows));
+  p.chunk_images = p.chunk_rows < c->out_height
+                       ? 1
+                       : lk_most(lk_least(pixels / (c->out_width * c->out_height), c->batch), 1);
+  p.padded_height = lk_most((c->out_height - 1) * c->stride_height +
+                                (c->kernel_height - 1) * c->dilation_height + 1,
+                            c->in_height + c->pad_top);
+  p.padded_width = lk_most((c->out_width - 1) * c->stride_width +
+                               (c->kernel_width - 1) * c->dilation_width + 1,
+                           c->in_width + c->pad_left);
+  return p;
+}
+
+static size_t padded_floats(const lk_conv2d *c, const weight_plan *p) {
+  if (!p->is_plain) return 0;
+  return lk_ceil_div(c->batch * c->in_channels * p->padded_height * p->padded_width, 16) * 16;
+}
+
+static size_t depthwise_floats(const lk_blocked_conv *b) {
+  const size_t lanes = lk_blocked_kernels_for(b->isa)->lanes;
+  return b->conv.batch * lk_ceil_div(b->conv.in_channels, lanes) *
+         (lk_ceil_div(taps_of(&b->conv), 3) * 3) * lanes;
+}
+
+size_t lk_weight_gradient_scratch_bytes(const lk_blocked_conv *b) {
+  if (b->algorithm == LK_CONV_DEPTHWISE) return depthwise_floats(b) * sizeof(float);
+  if (b->algorithm == LK_CONV_WINOGRAD) return lk_winograd_weight_gradient_scratch_bytes(b);
+  const weight_plan p = make_weight_plan(b);
+  const size_t sums = p.blocks_out * b->conv.groups * p.lanes * p.steps;
+  return (padded_floats(&b->conv, &p) + sums) * sizeof(float);
+}
+
+typedef struct weight_run {
+  const lk_blocked_conv *conv;
+  weight_plan plan;
+  const float *input, *gradient;
+  float *padded, *sums, *to;
+  bool adds;
+  _Atomic size_t next;
+} weight_run;
+
+/// Where the sums of a block of inputs and a tap begin in those of a panel.
+static size_t sum_place(const weight_plan *p, size_t block, size_t tap, size_t vectors) {
+  const size_t left = lk_least(p->run, p->channels - block * p->run);
+  const size_t count = p->run == 1 ? 1 : lk_tap_steps(left);
+  return (block * p->run * p->taps + tap * count) * vectors * p->lanes;
+}
+
+static void sum_unit(const weight_run *run, size_t unit, size_t image, size_t images, size_t y,
+                     size_t rows) {
+  const lk_blocked_conv *b = run->conv;
+  const lk_conv2d *c = &b->conv;
+  const weight_plan *p = &run->plan;
+  const size_t lanes = p->lanes, panel = unit / p->units_in_panel;
+  const size_t block = unit % p->units_in_panel / c->kernel_height, u = unit % c->kernel_height;
+  const size_t group = panel / p->panels_in_group, first = panel % p->panels_in_group * 2;
+  const size_t vectors = lk_least(2, p->blocks_out - first);
+  const size_t block_out = group * p->blocks_out + first;
+  float *sums = run->sums + block_out * lanes * p->steps;
+  lk_weight_tile tile = {
+      .gradient = run->gradient + block_out * b->out.block + lk_place(&b->out, lanes, image, y, 0),
+      .gradient_row = b->out.row,
+      .gradient_image = b->out.image,
+      .gradient_block = b->out.block,
+      .images = images,
+      .rows = rows,
+      .width = c->out_width,
+      .to_stride = vectors * lanes,
+  };
+  const size_t most = p->kernels->weight_channels;
+  if (p->is_plain) {
+    const size_t plane = p->padded_height * p->padded_width;
+    tile.input_pixel = c->stride_width;
+    tile.input_row = c->stride_height * p->padded_width;
+    tile.input_image = c->in_channels * plane;
+    const float *line = run->padded + (image * c->in_channels + block) * plane +
+                        (y * c->stride_height + u * c->dilation_height) * p->padded_width;
+    const size_t together = c->dilation_width == 1 ? most : 1;
+    for (size_t v = 0; v < c->kernel_width; v += together) {
+      const size_t count = lk_least(together, c->kernel_width - v);
+      tile.input = line + v * c->dilation_width;
+      tile.to = sums + sum_place(p, block, u * c->kernel_width + v, vectors);
+      p->kernels->weight_tile[vectors - 1][count - 1](&tile);
+    }
+    return;
+  }
+  tile.input_pixel = c->stride_width * lanes;
+  tile.input_row = c->stride_height * b->in.row;
+  tile.input_image = b->in.image;
+  const float *input = run->input + (group * p->blocks_in + block) * b->in.block +
+                       lk_place(&b->in, lanes, image,
+                                y * c->stride_height + u * c->dilation_height - c->pad_top,
+                                0 - c->pad_left);
+  const size_t channels = lk_tap_steps(lk_least(lanes, p->channels - block * lanes));
+  for (size_t v = 0; v < c->kernel_width; v++) {
+    float *to = sums + sum_place(p, block, u * c->kernel_width + v, vectors);
+    for (size_t i = 0; i < channels; i += most) {
+      tile.input = input + v * c->dilation_width * lanes + i;
+      tile.to = to + i * vectors * lanes;
+      p->kernels->weight_tile[vectors - 1][lk_least(most, channels - i) - 1](&tile);
+    }
+  }
+}
+
+static void clear_unit(const weight_run *run, size_t unit) {
+  const lk_conv2d *c = &run->conv->conv;
+  const weight_plan *p = &run->plan;
+  const size_t panel = unit / p->units_in_panel, u = unit % c->kernel_height;
+  const size_t block = unit % p->units_in_panel / c->kernel_height;
+  const size_t group = panel / p->panels_in_group, first = panel % p->panels_in_group * 2;
+  const size_t vectors = lk_least(2, p->blocks_out - first);
+  float *sums = run->sums + (group * p->blocks_out + first) * p->lanes * p->steps;
+  const size_t start = sum_place(p, block, u * c->kernel_width, vectors);
+  const size_t end = sum_place(p, block, (u + 1) * c->kernel_width, vectors);
+  memset(sums + start, 0, (end - start) * sizeof *sums);
+}
+
+static void weight_worker(void *context, size_t index) {
+  (void)index;
+  weight_run *run = context;
+  const lk_conv2d *c = &run->conv->conv;
+  const weight_plan *p = &run->plan;
+  size_t item;
+  while ((item = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < p->items) {
+    const size_t first = lk_share(p->units, p->items, item);
+    const size_t end = lk_share(p->units, p->items, item + 1);
+    for (size_t unit = first; unit < end; unit++) clear_unit(run, unit);
+    for (size_t image = 0; image < c->batch; image += p->chunk_images)
+      for (size_t y = 0; y < c->out_height; y += p->chunk_rows)
+        for (size_t unit = first; unit < end; unit++)
+          sum_unit(run, unit, image, lk_least(p->chunk_images, c->batch - image), y,
+                   lk_least(p->chunk_rows, c->out_height - y));
+  }
+}
+
+/// Copies one channel of a plain input, with zeros around it.
+static void pad_plane(void *context, size_t plane) {
+  const weight_run *run = context;
+  const lk_conv2d *c = &run->conv->conv;
+  const weight_plan *p = &run->plan;
+  const float *from = run->input + plane * c->in_height * c->in_width;
+  float *to = run->padded + plane * p->padded_height * p->padded_width;
+  memset(to, 0, p->padded_height * p->padded_width * sizeof *to);
+  for (size_t y = 0; y < c->in_height; y++)
+    memcpy(to + (y + c->pad_top) * p->padded_width + c->pad_left, from + y * c->in_width,
+           c->in_width * sizeof *to);
+}
+
+/// Brings the sums of one panel and one block of inputs to their places.
+static void unpack(void *context, size_t index) {
+  const weight_run *run = context;
+  const weight_plan *p = &run->plan;
+  const size_t panel = index / p->blocks_in, block = index % p->blocks_in;
+  const size_t group = panel / p->panels_in_group, first = panel % p->panels_in_group * 2;
+  const size_t vectors = lk_least(2, p->blocks_out - first), width = vectors * p->lanes;
+  const float *sums = run->sums + (group * p->blocks_out + first) * p->lanes * p->steps;
+  const size_t channels = lk_least(p->run, p->channels - block * p->run);
+  const size_t end = lk_least(p->outputs, first * p->lanes + width);
+  for (size_t o = first * p->lanes; o < end; o++) {
+    float *to = run->to + ((group * p->outputs + o) * p->channels + block * p->run) * p->taps;
+    for (size_t tap = 0; tap < p->taps; tap++) {
+      const float *from = sums + sum_place(p, block, tap, vectors) + (o - first * p->lanes);
+      for (size_t i = 0; i < channels; i++)
+        to[i * p->taps + tap] =
+            run->adds ? to[i * p->taps + tap] + from[i * width] : from[i * width];
+    }
+  }
+}
+
+typedef struct depthwise_run {
+  const lk_blocked_conv *conv;
+  const lk_blocked_kernels *kernels;
+  const float *input, *gradient;
+  float *sums, *to;
+  size_t blocks, taps;
+  bool adds;
+} depthwise_run;
+
+static void sum_depthwise(void *context, size_t item) {
+  const depthwise_run *run = context;
+  const lk_blocked_conv *b = run->conv;
+  const lk_conv2d *c = &b->conv;
+  const size_t lanes = run->kernels->lanes, block = item / c->batch, image = item % c->batch;
+  float *sums = run->sums + (image * run->blocks + block) * run->taps * lanes;
+  lk_depthwise_weights w = {
+      .input = run->input + block * b->in.block +
+               lk_place(&b->in, lanes, image, 0 - c->pad_top, 0 - c->pad_left),
+      .gradient = run->gradient + block * b->out.block + lk_place(&b->out, lanes, image, 0, 0),
+      .input_pixel = c->stride_width * lanes,
+      .input_row = c->stride_height * b->in.row,
+      .gradient_row = b->out.row,
+      .rows = c->out_height,
+      .width = c->out_width};
+  for (size_t first = 0; first < run->taps; first += 3) {
+    ptrdiff_t taps[3];
+    for (size_t i = 0; i < 3; i++) {
+      const size_t tap = lk_least(first + i, taps_of(c) - 1);
+      taps[i] = (ptrdiff_t)(tap / c->kernel_width * c->dilation_height * b->in.row +
+                            tap % c->kernel_width * c->dilation_width * lanes);
+    }
+    w.taps = taps;
+    run->kernels->depthwise_weights(&w, sums + first * lanes);
+  }
+}
+
+static void unpack_depthwise(void *context, size_t block) {
+  const depthwise_run *run = context;
+  const lk_conv2d *c = &run->conv->conv;
+  const size_t lanes = run->kernels->lanes, taps = taps_of(c);
+  const size_t channels = lk_least(lanes, c->in_channels - block * lanes);
+  for (size_t i = 0; i < channels; i++)
+    for (size_t tap = 0; tap < taps; tap++) {
+      float sum = 0, *to = run->to + (block * lanes + i) * taps + tap;
+      for (size_t image = 0; image < c->batch; image++)
+        sum += run->sums[((image * run->blocks + block) * run->taps + tap) * lanes + i];
+      *to = run->adds ? *to + sum : sum;
+    }
+}
+
+void lk_weight_gradient_run(lk_pool *pool, const lk_blocked_conv *b, const float *input,
+                            const float *output_gradient, bool adds, float *weight_gradient,
+                            void *scratch) {
+  const lk_conv2d *c = &b->conv;
+  if (b->algorithm == LK_CONV_WINOGRAD) {
+    lk_winograd_weight_gradient(pool, b, input, output_gradient, adds, weight_gradient, scratch);
+    return;
+  }
+  if (b->algorithm == LK_CONV_DEPTHWISE) {
+    const lk_blocked_kernels *kernels = lk_blocked_kernels_for(b->isa);
+    depthwise_run run = {b,
+                         kernels,
+                         input,
+                         output_gradient,
+                         scratch,
+                         weight_gradient,
+                         lk_ceil_div(c->in_channels, kernels->lanes),
+                         lk_ceil_div(taps_of(c), 3) * 3,
+                         adds};
+    lk_parallel_for(pool, run.blocks * c->batch, sum_depthwise, &run);
+    lk_parallel_for(pool, run.blocks, unpack_depthwise, &run);
+    return;
+  }
+  weight_run run = {.conv = b,
+                    .plan = make_weight_plan(b),
+                    .input = input,
+                    .gradient = output_gradient,
+                    .padded = scratch,
+                    .to = weight_gradient,
+                    .adds = adds};
+  run.sums = run.padded + padded_floats(c, &run.plan);
+  if (run.plan.is_plain) lk_parallel_for(pool, c->batch * c->in_channels, pad_plane, &run);
+  const size_t threads = lk_least((size_t)b->threads, (size_t)lk_pool_thread_count(pool));
+  lk_parallel_for(pool, lk_least(threads, run.plan.items), weight_worker, &run);
+  lk_parallel_for(pool, run.plan.panels * run.plan.blocks_in, unpack, &run);
+}
+
+// ------------------------------------------------------------------------------------------------
+// By the bias
+
+typedef struct bias_run {
+  const lk_blocked_conv *conv;
+  const float *gradient;
+  bool adds;
+  float *to;
+} bias_run;
+
+static void sum_bias(void *context, size_t block) {
+  const bias_run *run = context;
+  const lk_blocked_conv *b = run->conv;
+  const lk_conv2d *c = &b->conv;
+  const lk_blocked_kernels *kernels = lk_blocked_kernels_for(b->isa);
+  const size_t lanes = kernels->lanes;
+  const size_t channels = lk_least(lanes, c->out_channels - block * lanes);
+  double totals[LK_MAX_BLOCK] = {0};
+  for (size_t image = 0; image < c->batch; image++) {
+    float sums[LK_MAX_BLOCK];
+    kernels->sum(run->gradient + block * b->out.block + lk_place(&b->out, lanes, image, 0, 0),
+                 b->out.row, c->out_height, c->out_width, sums);
+    for (size_t i = 0; i < channels; i++) totals[i] += (double)sums[i];
+  }
+  float *to = run->to + block * lanes;
+  for (size_t i = 0; i < channels; i++) to[i] = (run->adds ? to[i] : 0) + (float)totals[i];
+}
+
+void lk_bias_gradient_run(lk_pool *pool, const lk_blocked_conv *b, const float *output_gradient,
+                          bool adds, float *bias_gradient) {
+  bias_run run = {b, output_gradient, adds, bias_gradient};
+  const size_t lanes = lk_blocked_kernels_for(b->isa)->lanes;
+  lk_parallel_for(pool, lk_ceil_div(b->conv.out_channels, lanes), sum_bias, &run);
+}

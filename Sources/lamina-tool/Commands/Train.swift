@@ -1,0 +1,141 @@
+import Lamina
+
+extension Command {
+  static let train = Command(
+    name: "train", summary: "train a model from scratch, or go on with one",
+    operands: "MODEL DATA", operandCount: 2...2,
+    options: [
+      .output, .epochs, .batch, .optimizer, .learningRate, .weightDecay, .schedule, .augment,
+      .holdOut, .broken, .checkpoints, .seed, .threads, .json,
+    ],
+    example: """
+      $ lamina train lenet5 mnist -o lenet5.safetensors --epochs 5
+      DATA is a folder of MNIST's or CIFAR's files, or with a folder of pictures for each class, or two of these called
+      train and val. Ctrl-C finishes the batch and, with --checkpoints, saves; the same command then goes on.
+      """
+  ) { arguments in
+    let settings = try TrainingArguments(arguments)
+    let target = try arguments.required(.output)
+    let pool = ThreadPool(threads: arguments.integer(.threads))
+    let named = try ModelArgument.load(arguments.operands[0])
+    let sets = try settings.pictures(arguments.operands[1], pool: pool)
+    let (model, _) = try named.fitted(to: sets.training.classNames, seed: settings.seed)
+    let trainer = try settings.trainer(
+      model, sets, epochs: arguments.integer(.epochs) ?? 10, stage: "epoch", pool: pool)
+    let ending = try settings.fit(trainer, stage: "epoch")
+    return try settings.finish(trainer.makeModel(), ending, trainer.messages, target)
+  }
+
+  static let eval = Command(
+    name: "eval", summary: "measure a model on pictures whose classes are known",
+    operands: "MODEL DATA", operandCount: 2...2, options: [.batch, .broken, .threads, .json],
+    example: """
+      $ lamina eval flowers.safetensors photos/val
+      accuracy 0.9310  loss 0.2214  725 pictures
+      DATA has a folder of pictures for each class, named as the model's labels.
+      """
+  ) { arguments in
+    let settings = try TrainingArguments(arguments)
+    let pool = ThreadPool(threads: arguments.integer(.threads))
+    let model = try ModelArgument.load(arguments.operands[0])
+    let preprocessing = try model.requiredPreprocessing()
+    let labels = model.metadata.labels
+    let sets = try PictureSets(
+      path: arguments.operands[1], classNames: labels.isEmpty ? nil : labels, holdingOut: 0,
+      broken: settings.policy, seed: 0, pool: pool)
+    let images = sets.validation ?? sets.training
+    let data = ImageTrainingData(ImagePipeline(images, preprocessing), pool: pool)
+    let bar = Progress("evaluating", total: images.count)
+    defer { bar.finish() }
+    let result = try model.evaluate(data, batchSize: settings.batchSize, pool: pool) {
+      range, _, _ in
+      for _ in range { bar.advance() }
+    }
+    bar.finish()
+    if arguments.has(.json) {
+      let json = JSON.object([
+        "accuracy": result.accuracy.map { .double($0) }, "loss": .double(result.loss),
+        "pictures": .int(Int64(result.count)),
+      ])
+      try Terminal.write(json.text(pretty: true) + "\n")
+    } else {
+      let accuracy = result.accuracy.map { "accuracy \($0.decimal(4))  " } ?? ""
+      try Terminal.write("\(accuracy)loss \(result.loss.decimal(4))  \(result.count) pictures\n")
+    }
+    return .done
+  }
+}
+
+extension Model {
+  /// The model with as many outputs as classes: itself where it has them already, else with a new head.
+  func fitted(to classNames: [String], seed: UInt64) throws -> (model: Model, head: [String]) {
+    guard metadata.labels != classNames else { return (self, []) }
+    return try replacingHead(labels: classNames, seed: seed)
+  }
+
+  /// - Throws: `unsupported` when the model does not say how pictures become its input.
+  func requiredPreprocessing() throws -> Preprocessing {
+    guard let preprocessing = metadata.preprocessing else {
+      throw LaminaError(
+        .unsupported,
+        "the model does not say how pictures become its input: 'lamina import' sets it")
+    }
+    return preprocessing
+  }
+}
+
+extension Arguments {
+  /// - Throws: `UsageError` when it was not given.
+  func required(_ option: Option) throws -> String {
+    guard let text = text(option) else {
+      throw UsageError("option '\(option.heading)' is missing")
+    }
+    return text
+  }
+}
+
+extension TrainingArguments {
+  /// A trainer of a model on pictures.
+  func trainer(
+    _ model: Model, _ sets: PictureSets, epochs: Int, stage: String, frozen: [KeyPattern] = [],
+    optimizer: (any Optimizer)? = nil, checkpoints: String? = nil, pool: ThreadPool
+  ) throws -> Trainer {
+    let preprocessing = try model.requiredPreprocessing()
+    var options = TrainerOptions()
+    options.optimizer = optimizer ?? self.optimizer
+    options.schedule = schedule
+    options.batchSize = batchSize
+    options.epochs = epochs
+    options.seed = seed
+    if let folder = checkpoints ?? arguments.text(.checkpoints) {
+      options.checkpoints = CheckpointOptions(folder: folder)
+      options.checkpoints?.resumes = true
+    }
+    var training = TrainingOptions()
+    training.frozen = frozen
+    let validation = sets.validation.map {
+      ImageTrainingData(ImagePipeline($0, preprocessing), pool: pool)
+    }
+    return try Trainer(
+      model: model,
+      data: ImageTrainingData(pipeline(sets.training, preprocessing), pool: pool),
+      validation: validation, options: options, training: training,
+      callbacks: [EpochLines(stage, asJSON: arguments.has(.json))], pool: pool)
+  }
+
+  /// Writes the model, and says how training ended.
+  func finish(_ model: Model, _ ending: TrainingEnding, _ messages: [String], _ target: String)
+    throws -> ExitStatus
+  {
+    for message in messages { Terminal.report(message) }
+    try Interruption.removingTemporaryFile(of: target) { try ModelFile.save(model, to: target) }
+    if !arguments.has(.json) {
+      try Terminal.write("wrote \(target.escapedForDisplay(limit: 4096))\n")
+    }
+    switch ending {
+    case .completed, .stopped: return .done
+    case .cancelled: return .interrupted
+    case .notFinite: return .failure
+    }
+  }
+}
