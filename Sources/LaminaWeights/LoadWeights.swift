@@ -166,7 +166,8 @@ private struct WeightLoader {
         .weights, "expected \(keyMap.modules.count) layers with weights, found \(modules.count)",
         path: source.provenance)
     }
-    let places = Dictionary(uniqueKeysWithValues: zip(modules, places(of: modules, keys: Set(keys))))
+    let order = places(of: modules, keys: Set(keys))
+    let places = Dictionary(uniqueKeysWithValues: zip(modules, order))
     return keys.reduce(into: [:]) { result, key in
       let module = module(key)
       guard let position = places[module] else { return }

@@ -47,6 +47,24 @@ struct KerasFileTests {
       ])
   }
 
+  /// Of the places in the file, only those between classes count.
+  @Test func numbersTellTheOrderWithinAClass() throws {
+    let source = try openTensorSource(bytes: try fixture("keras_order.h5"), name: "file")
+    #expect(
+      source.keys == [
+        "dense.weight", "conv2d.weight", "dense_1.weight", "conv2d_1.weight", "dense_2.weight",
+        "dense_10.weight",
+      ])
+  }
+
+  @Test func namesOfLayersMayHaveSlashes() throws {
+    let source = try openTensorSource(bytes: try fixture("keras_slashes.h5"), name: "file")
+    #expect(source.keys == ["fire2/squeeze1x1.weight", "fire2/squeeze1x1.bias"])
+    let weight = try source.tensor("fire2/squeeze1x1.weight")
+    #expect(weight.shape == [2, 3, 1, 1])
+    #expect(weight.elements(as: Float.self) == [0, 2, 4, 1, 3, 5])
+  }
+
   /// Both kinds of groups, attributes in a heap, all layouts, filters, types and byte orders, behind
   /// a user block.
   @Test(arguments: ["hdf5_earliest.h5", "hdf5_latest.h5"])

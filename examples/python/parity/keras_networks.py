@@ -142,6 +142,8 @@ def block_zoo(height, width):
     x = layers.ZeroPadding2D(((0, 1), (2, 1)))(x)
     x = layers.Conv2DTranspose(5, 4, strides=3, padding="same", activation="sigmoid")(x)
     x = layers.Conv2DTranspose(4, 2, strides=3)(x)
+    # Of even maps PyTorch's backend averages borders otherwise than Keras' other backends do.
+    x = layers.ZeroPadding2D(((0, 1), (0, 1)))(x)
     x = layers.Concatenate()([layers.MaxPooling2D(3, 2, padding="same")(x),
                               layers.AveragePooling2D(3, 2, padding="same")(x)])
     gate = layers.GlobalAveragePooling2D()(x)

@@ -142,7 +142,8 @@ def randomise(network, size):
                 torch.nn.init.normal_(module.bias, 0, 0.1)
         elif isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             torch.nn.init.uniform_(module.weight, 0.2, 0.8)
-            torch.nn.init.normal_(module.bias, 0, 0.1)
+            # Biases as large as what they are added to: otherwise rounding errors grow from layer to layer.
+            torch.nn.init.normal_(module.bias, 0, 0.5)
             hooks.append(module.register_forward_pre_hook(calibrate))
     network.eval()
     if hooks:
