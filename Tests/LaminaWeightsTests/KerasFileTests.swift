@@ -109,6 +109,14 @@ struct KerasFileTests {
     for (a, b) in zip(found, right) { #expect(abs(a - b) <= 1e-5) }
   }
 
+  @Test func hardSigmoidHasTheSlopeOfKeras3() throws {
+    let model = try ModelFile.load(
+      bytes: try fixture("keras_sigmoid.h5"), name: "file", registry: .standard)
+    let input = try Tensor([3, 1], [Float(-3), 1.5, 6])
+    let found = try Session(model: model).run([input.view])[0].elements(as: Float.self)
+    for (a, b) in zip(found, [0, 0.75, 1] as [Float]) { #expect(abs(a - b) <= 1e-6) }
+  }
+
   /// The original gets 0.751 of all 2000 pictures right.
   @Test(.enabled(if: SharedData.isAvailable, "skipped: no shared data"))
   func mlperfTinyKnowsTheTestPictures() throws {
