@@ -167,8 +167,7 @@ static void repack_block(void *context, size_t index) {
   const packing *packing = context;
   const lk_conv2d *conv = &packing->conv->conv;
   const plan p = make_plan(packing->conv);
-  const lk_pack_rows_kernel transpose =
-      lk_gemm_kernels_for(packing->conv->isa)->pack_columns;
+  const lk_pack_rows_kernel transpose = lk_gemm_kernels_for(packing->conv->isa)->pack_columns;
   const size_t lanes = p.kernels->lanes, channels = conv->in_channels;
   const size_t block = index / p.blocks_in * 2, first_channel = index % p.blocks_in * lanes;
   const size_t taps = p.transforms->height * p.transforms->width;
@@ -369,9 +368,9 @@ void lk_winograd_run(lk_pool *pool, const lk_blocked_conv *conv, const float *in
 }
 
 // ------------------------------------------------------------------------------------------------
-// The gradient by the weight: dW = Gᵀ[Σ (Bᵀ d B) ⊙ (A dy Aᵀ)]G over all tiles, a chunk of tiles at a
-// time: its transforms, then for each element of a tile a product of matrices that adds to the sums
-// [panel][position][channel][two blocks].
+// The gradient by the weight: dW = Gᵀ[Σ (Bᵀ d B) ⊙ (A dy Aᵀ)]G over all tiles, a chunk of tiles at
+// a time: its transforms, then for each element of a tile a product of matrices that adds to the
+// sums [panel][position][channel][two blocks].
 
 enum { TILE_CHUNK_BYTES = 4 << 20, LEAST_CHUNK_TILES = 64, MOST_CHUNK_TILES = 256, PIECE = 16 };
 
@@ -386,7 +385,8 @@ static gradient_plan make_gradient_plan(const lk_blocked_conv *b) {
   const plan *p = &g.plan;
   const size_t bytes =
       p->positions * (p->blocks_in + p->blocks_out) * p->kernels->lanes * sizeof(float);
-  const size_t most = lk_most(lk_least(TILE_CHUNK_BYTES / bytes, MOST_CHUNK_TILES), LEAST_CHUNK_TILES);
+  const size_t most =
+      lk_most(lk_least(TILE_CHUNK_BYTES / bytes, MOST_CHUNK_TILES), LEAST_CHUNK_TILES);
   g.chunks = lk_ceil_div(p->tiles, most);
   g.width = lk_ceil_div(p->tiles, g.chunks);
   g.pieces = lk_ceil_div(g.width, PIECE);
@@ -440,8 +440,8 @@ static void transform_piece(void *context, size_t index) {
     const size_t tile = run->first + t, image = tile / (p->rows * p->columns);
     const ptrdiff_t y = (ptrdiff_t)(tile / p->columns % p->rows * p->tile_height) -
                         (is_input ? (ptrdiff_t)conv->pad_top : 0);
-    const ptrdiff_t x = (ptrdiff_t)(tile % p->columns * p->tile_width) -
-                        (is_input ? (ptrdiff_t)conv->pad_left : 0);
+    const ptrdiff_t x =
+        (ptrdiff_t)(tile % p->columns * p->tile_width) - (is_input ? (ptrdiff_t)conv->pad_left : 0);
     const float *from =
         (is_input ? run->input : run->gradient) + block * map->block + image * map->image;
     size_t row = map->row;
@@ -478,8 +478,8 @@ static void add_products(void *context, size_t index) {
                          .width = run->count,
                          .to_stride = vectors * lanes};
   for (size_t i = 0; i < p->steps; i += most) {
-    tile.input = run->inputs + position * g->input_position + i / lanes * run->count * lanes +
-                 i % lanes;
+    tile.input =
+        run->inputs + position * g->input_position + i / lanes * run->count * lanes + i % lanes;
     tile.to = sums + i * vectors * lanes;
     p->kernels->weight_tile[vectors - 1][lk_least(most, p->steps - i) - 1](&tile);
   }
