@@ -120,8 +120,8 @@ typedef struct lk_blocked_kernels {
   size_t weight_channels;
   /// Sums of three blocks.
   void (*depthwise_weights)(const lk_depthwise_weights *w, float *sums);
-  /// to[p · stride] += from[p] for `count` pixels of a block; `stride` in floats.
-  void (*add_pixels)(const float *from, float *to, size_t stride, size_t count);
+  /// to[p · stride] = from[p] for `count` pixels of a block, or added; NULL stands for zeros.
+  void (*put_pixels)(const float *from, float *to, size_t stride, size_t count, bool adds);
 } lk_blocked_kernels;
 
 extern const lk_blocked_kernels lk_blocked_kernels_scalar, lk_blocked_kernels_neon,
@@ -132,6 +132,11 @@ const lk_blocked_kernels *lk_blocked_kernels_for(lk_isa isa);
 static inline size_t lk_least(size_t a, size_t b) { return a < b ? a : b; }
 static inline size_t lk_most(size_t a, size_t b) { return a > b ? a : b; }
 static inline size_t lk_ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+
+/// to = from, or to += from.
+static inline void lk_put(const float *from, size_t count, bool adds, float *to) {
+  for (size_t i = 0; i < count; i++) to[i] = adds ? to[i] + from[i] : from[i];
+}
 
 /// The first of part `index` when `count` things are dealt out evenly to `parts`.
 static inline size_t lk_share(size_t count, size_t parts, size_t index) {

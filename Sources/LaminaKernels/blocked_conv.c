@@ -1,4 +1,5 @@
 #include "blocked.h"
+#include "gemm.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -237,6 +238,17 @@ static void pack_panel(void *context, size_t index) {
   const size_t group = index / p.panels_in_group, block = index % p.panels_in_group * 2;
   const size_t first = block * lanes, width = lk_least(2, p.blocks_out - block) * lanes;
   float *to = packing->packed + (group * p.blocks_out + block) * lanes * p.steps;
+  if (taps == 1 && run > 1) {
+    const lk_gemm_kernels *kernels = lk_gemm_kernels_for(b->isa);
+    const float *weight = lk_window(conv, packing->weight, packing->is_adjoint, group, first, 0);
+    const size_t count = lk_least(width, outputs - first);
+    if (packing->is_adjoint)
+      kernels->pack_rows(weight, outputs, count, channels, 1, to, width);
+    else
+      kernels->pack_columns(weight, channels, count, channels, 1, to, width);
+    memset(to + channels * width, 0, (p.steps - channels) * width * sizeof *to);
+    return;
+  }
   for (size_t c0 = 0; c0 < channels; c0 += run) {
     const size_t count = run == 1 ? 1 : lk_tap_steps(lk_least(run, channels - c0));
     for (size_t tap = 0; tap < taps; tap++) {
@@ -256,8 +268,8 @@ static void pack_depthwise(const lk_blocked_conv *b, const float *weight, bool i
   for (size_t first = 0; first < b->conv.out_channels; first += lanes)
     for (size_t tap = 0; tap < taps; tap++)
       for (size_t c = first; c < first + lanes; c++)
-        *to++ = c < b->conv.out_channels ? weight[c * taps + (is_adjoint ? taps - 1 - tap : tap)]
-                                         : 0;
+        *to++ =
+            c < b->conv.out_channels ? weight[c * taps + (is_adjoint ? taps - 1 - tap : tap)] : 0;
 }
 
 static void pack(lk_pool *pool, const lk_blocked_conv *b, const float *weight, const float *bias,

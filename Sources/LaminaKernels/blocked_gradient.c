@@ -1,5 +1,7 @@
 // Gradients of convolutions of blocked maps.
 #include "blocked.h"
+#include "gemm.h"
+#include "map_halo.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -109,8 +111,7 @@ static strided make_strided(const lk_input_gradient *g) {
 
 static size_t strided_panels(const strided *s) {
   const lk_conv2d *c = &s->gradient->forward.conv;
-  return s->is_depthwise ? lk_ceil_div(c->in_channels, s->lanes)
-                         : s->panels_in_group * c->groups;
+  return s->is_depthwise ? lk_ceil_div(c->in_channels, s->lanes) : s->panels_in_group * c->groups;
 }
 
 /// Floats of the weights of one panel: the phases one behind the other.
@@ -190,62 +191,62 @@ typedef struct strided_run {
   const float *from, *packed;
   bool adds;
   float *to, *scratch;
+  /// The input's rows are cut, in whole periods of phases, into chunks whose output gradients stay
+  /// in the cache.
+  size_t periods, chunks;
   _Atomic size_t next;
 } strided_run;
 
-/// The gradients of the pixels of one phase in one image.
-static void run_phase(const strided_run *run, const phase *rows, const phase *columns, size_t block,
-                      size_t vectors, const float *from, const float *weights, float *image,
-                      float *line) {
+/// A row of the gradient of one phase and where it goes.
+typedef struct phase_row {
+  const phase *rows, *columns;
+  const float *from, *weights;
+  size_t vectors;
+  float *to, *line;
+} phase_row;
+
+static void run_row(const strided_run *run, const phase_row *r) {
+  static const float no_bias[LK_MAX_BLOCK];
   const strided *s = &run->strided;
   const lk_blocked_conv *b = &s->gradient->forward;
   const lk_conv2d *c = &b->conv;
-  const size_t lanes = s->lanes, count = columns->count;
+  const size_t lanes = s->lanes, count = r->columns->count;
   const size_t line_block = c->in_width * lanes;
-  static const float no_bias[LK_MAX_BLOCK];
   ptrdiff_t taps[LK_MAX_PHASE_TAPS * LK_MAX_PHASE_TAPS];
   size_t tap_count = 0;
-  for (size_t u = 0; u < rows->tap_count; u++)
-    for (size_t v = 0; v < columns->tap_count; v++)
+  for (size_t u = 0; u < r->rows->tap_count; u++)
+    for (size_t v = 0; v < r->columns->tap_count; v++)
       taps[tap_count++] =
-          rows->shifts[u] * (ptrdiff_t)b->out.row + columns->shifts[v] * (ptrdiff_t)lanes;
-  if (tap_count == 0 || count == 0) return;
-  lk_pixel_tile tile = {.taps = taps,
-                        .tap_count = tap_count,
-                        .blocks = s->sum_blocks,
-                        .block_stride = b->out.block,
-                        .last_channels =
-                            lk_tap_steps(s->sum_channels - (s->sum_blocks - 1) * lanes),
-                        .weights = weights,
-                        .output_block = line_block};
-  lk_depthwise_row row = {.taps = taps,
+          r->rows->shifts[u] * (ptrdiff_t)b->out.row + r->columns->shifts[v] * (ptrdiff_t)lanes;
+  if (tap_count > 0 && s->is_depthwise) {
+    s->kernels->depthwise_row(&(lk_depthwise_row){.input = r->from,
+                                                  .taps = taps,
+                                                  .tap_count = tap_count,
+                                                  .pixel_stride = lanes,
+                                                  .width = count,
+                                                  .weights = r->weights,
+                                                  .bias = no_bias,
+                                                  .output = r->line});
+  } else if (tap_count > 0) {
+    lk_pixel_tile tile = {.taps = taps,
                           .tap_count = tap_count,
-                          .pixel_stride = lanes,
-                          .width = count,
-                          .weights = weights,
-                          .bias = no_bias,
-                          .output = line};
-  const size_t tiles = lk_ceil_div(count, s->kernels->pixels);
-  for (size_t i = 0; i < rows->count; i++) {
-    const float *source = from + (i + b->out.halo) * b->out.row + b->out.halo * lanes;
-    if (s->is_depthwise) {
-      row.input = source;
-      s->kernels->depthwise_row(&row);
-    } else {
-      for (size_t t = 0; t < tiles; t++) {
-        const size_t x = lk_share(count, tiles, t), end = lk_share(count, tiles, t + 1);
-        tile.input = source + x * lanes;
-        tile.output = line + x * lanes;
-        s->kernels->tile[0][vectors - 1][end - x - 1](&tile);
-      }
+                          .blocks = s->sum_blocks,
+                          .block_stride = b->out.block,
+                          .last_channels =
+                              lk_tap_steps(s->sum_channels - (s->sum_blocks - 1) * lanes),
+                          .weights = r->weights,
+                          .output_block = line_block};
+    const size_t tiles = lk_ceil_div(count, s->kernels->pixels);
+    for (size_t t = 0; t < tiles; t++) {
+      const size_t x = lk_share(count, tiles, t), end = lk_share(count, tiles, t + 1);
+      tile.input = r->from + x * lanes;
+      tile.output = r->line + x * lanes;
+      s->kernels->tile[0][r->vectors - 1][end - x - 1](&tile);
     }
-    const size_t y = rows->first + i * c->stride_height;
-    for (size_t v = 0; v < vectors; v++)
-      s->kernels->add_pixels(line + v * line_block,
-                             image + (block + v) * b->in.block + (y + b->in.halo) * b->in.row +
-                                 (columns->first + b->in.halo) * lanes,
-                             c->stride_width * lanes, count);
   }
+  for (size_t v = 0; v < r->vectors; v++)
+    s->kernels->put_pixels(tap_count > 0 ? r->line + v * line_block : NULL, r->to + v * b->in.block,
+                           c->stride_width * lanes, count, run->adds);
 }
 
 static void strided_worker(void *context, size_t index) {
@@ -253,32 +254,50 @@ static void strided_worker(void *context, size_t index) {
   const strided *s = &run->strided;
   const lk_blocked_conv *b = &s->gradient->forward;
   const lk_conv2d *c = &b->conv;
-  const size_t lanes = s->lanes, items = strided_panels(s) * c->batch;
+  const size_t lanes = s->lanes, panels = strided_panels(s);
+  const size_t items = panels * c->batch * run->chunks;
   float *line = run->scratch + index * row_floats(s);
   size_t item;
   while ((item = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < items) {
-    const size_t panel = item / c->batch, image = item % c->batch;
+    // Neighbouring items share a chunk, or where an image is one the weights.
+    const size_t place = run->chunks > 1 ? item / panels : item % c->batch;
+    const size_t panel = run->chunks > 1 ? item % panels : item / c->batch;
+    const size_t image = place / run->chunks, chunk = place % run->chunks;
     const size_t group = s->is_depthwise ? 0 : panel / s->panels_in_group;
     const size_t first = s->is_depthwise ? panel : panel % s->panels_in_group * 2;
     const size_t vectors = s->is_depthwise ? 1 : lk_least(2, s->blocks - first);
-    const size_t block = group * s->blocks + first;
     const float *from = run->from + image * b->out.image +
-                        (s->is_depthwise ? panel : group * s->sum_blocks) * b->out.block;
-    float *to = run->to + image * b->in.image;
-    if (!run->adds)
-      for (size_t v = 0; v < vectors; v++)
-        memset(to + (block + v) * b->in.block, 0,
-               (c->in_height + 2 * b->in.halo) * b->in.row * sizeof *to);
+                        (s->is_depthwise ? panel : group * s->sum_blocks) * b->out.block +
+                        b->out.halo * (b->out.row + lanes);
+    float *to = run->to + image * b->in.image + (group * s->blocks + first) * b->in.block;
+    const size_t start = lk_share(run->periods, run->chunks, chunk);
+    const size_t end = lk_share(run->periods, run->chunks, chunk + 1);
     const float *weights = run->packed + panel * panel_floats(s);
     for (size_t i = 0; i < c->stride_height * c->stride_width; i++) {
       const phase rows = row_phase(c, i / c->stride_width);
       const phase columns = column_phase(c, i % c->stride_width);
-      run_phase(run, &rows, &columns, block, vectors, from, weights, to, line);
+      for (size_t k = start; columns.count > 0 && k < lk_least(end, rows.count); k++) {
+        const size_t y = rows.first + k * c->stride_height;
+        if (!run->adds && columns.first == 0)
+          for (size_t v = 0; v < vectors; v++)
+            lk_zero_halo(to + v * b->in.block, y, c->in_height, c->in_width, lanes, b->in.halo);
+        run_row(run, &(phase_row){.rows = &rows,
+                                  .columns = &columns,
+                                  .from = from + k * b->out.row,
+                                  .weights = weights,
+                                  .vectors = vectors,
+                                  .to = to + (y + b->in.halo) * b->in.row +
+                                        (columns.first + b->in.halo) * lanes,
+                                  .line = line});
+      }
       weights += rows.tap_count * columns.tap_count *
                  (s->is_depthwise ? lanes : lk_tap_steps(s->sum_channels) * vectors * lanes);
     }
   }
 }
+
+/// What a chunk of output gradients may take of the second-level cache.
+enum { ROWS_BYTES = 384 << 10 };
 
 void lk_input_gradient_run(lk_pool *pool, const lk_input_gradient *g, const float *output_gradient,
                            const void *packed, bool adds, float *input_gradient, void *scratch) {
@@ -287,17 +306,25 @@ void lk_input_gradient_run(lk_pool *pool, const lk_input_gradient *g, const floa
                         input_gradient, scratch);
     return;
   }
-  strided_run run = {make_strided(g), output_gradient, packed, adds, input_gradient, scratch, 0};
-  const size_t threads =
-      lk_least((size_t)g->forward.threads, (size_t)lk_pool_thread_count(pool));
+  const lk_conv2d *c = &g->forward.conv;
+  strided_run run = {.strided = make_strided(g),
+                     .from = output_gradient,
+                     .packed = packed,
+                     .adds = adds,
+                     .to = input_gradient,
+                     .scratch = scratch,
+                     .periods = lk_ceil_div(c->in_height, c->stride_height)};
+  const size_t bytes = run.strided.sum_channels * c->out_height * c->out_width * sizeof(float);
+  run.chunks = lk_least(lk_ceil_div(bytes, ROWS_BYTES), run.periods);
+  const size_t threads = lk_least((size_t)g->forward.threads, (size_t)lk_pool_thread_count(pool));
   lk_parallel_for(pool, threads, strided_worker, &run);
 }
 
 // ------------------------------------------------------------------------------------------------
 // By the weight: products of inputs and output gradients, summed over pixels in chunks that stay in
 // the cache, in the layout of the packed weight. A unit is a block of input channels (a plain input
-// has blocks of one) and a row of taps, for two blocks of output channels; each thread sums units of
-// its own.
+// has blocks of one) and a row of taps, for two blocks of output channels; each thread sums units
+// of its own.
 
 enum {
   CHUNK_BYTES = 384 << 10,
@@ -345,9 +372,9 @@ static weight_plan make_weight_plan(const lk_blocked_conv *b) {
   p.padded_height = lk_most((c->out_height - 1) * c->stride_height +
                                 (c->kernel_height - 1) * c->dilation_height + 1,
                             c->in_height + c->pad_top);
-  p.padded_width = lk_most((c->out_width - 1) * c->stride_width +
-                               (c->kernel_width - 1) * c->dilation_width + 1,
-                           c->in_width + c->pad_left);
+  p.padded_width =
+      lk_most((c->out_width - 1) * c->stride_width + (c->kernel_width - 1) * c->dilation_width + 1,
+              c->in_width + c->pad_left);
   return p;
 }
 
@@ -427,10 +454,10 @@ static void sum_unit(const weight_run *run, size_t unit, size_t image, size_t im
   tile.input_pixel = c->stride_width * lanes;
   tile.input_row = c->stride_height * b->in.row;
   tile.input_image = b->in.image;
-  const float *input = run->input + (group * p->blocks_in + block) * b->in.block +
-                       lk_place(&b->in, lanes, image,
-                                y * c->stride_height + u * c->dilation_height - c->pad_top,
-                                0 - c->pad_left);
+  const float *input =
+      run->input + (group * p->blocks_in + block) * b->in.block +
+      lk_place(&b->in, lanes, image, y * c->stride_height + u * c->dilation_height - c->pad_top,
+               0 - c->pad_left);
   const size_t channels = lk_tap_steps(lk_least(lanes, p->channels - block * lanes));
   for (size_t v = 0; v < c->kernel_width; v++) {
     float *to = sums + sum_place(p, block, u * c->kernel_width + v, vectors);
@@ -490,20 +517,22 @@ static void pad_plane(void *context, size_t plane) {
 static void unpack(void *context, size_t index) {
   const weight_run *run = context;
   const weight_plan *p = &run->plan;
+  const lk_pack_rows_kernel transpose = lk_gemm_kernels_for(run->conv->isa)->pack_columns;
   const size_t panel = index / p->blocks_in, block = index % p->blocks_in;
   const size_t group = panel / p->panels_in_group, first = panel % p->panels_in_group * 2;
   const size_t vectors = lk_least(2, p->blocks_out - first), width = vectors * p->lanes;
   const float *sums = run->sums + (group * p->blocks_out + first) * p->lanes * p->steps;
   const size_t channels = lk_least(p->run, p->channels - block * p->run);
-  const size_t end = lk_least(p->outputs, first * p->lanes + width);
-  for (size_t o = first * p->lanes; o < end; o++) {
-    float *to = run->to + ((group * p->outputs + o) * p->channels + block * p->run) * p->taps;
-    for (size_t tap = 0; tap < p->taps; tap++) {
-      const float *from = sums + sum_place(p, block, tap, vectors) + (o - first * p->lanes);
+  const size_t outputs = lk_least(p->outputs - first * p->lanes, width);
+  float *to =
+      run->to + ((group * p->outputs + first * p->lanes) * p->channels + block * p->run) * p->taps;
+  float rows[2 * LK_MAX_BLOCK * LK_MAX_BLOCK];
+  for (size_t tap = 0; tap < p->taps; tap++) {
+    transpose(sums + sum_place(p, block, tap, vectors), width, channels, outputs, 1, rows,
+              channels);
+    for (size_t o = 0; o < outputs; o++)
       for (size_t i = 0; i < channels; i++)
-        to[i * p->taps + tap] =
-            run->adds ? to[i * p->taps + tap] + from[i * width] : from[i * width];
-    }
+        lk_put(rows + o * channels + i, 1, run->adds, to + (o * p->channels + i) * p->taps + tap);
   }
 }
 

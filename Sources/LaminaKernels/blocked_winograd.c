@@ -2,6 +2,7 @@
 // Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A for tiles d of inputs that overlap by the taps less one, and tiles y of
 // outputs. The sum over input channels makes a matrix product for each element of a tile.
 #include "blocked.h"
+#include "gemm.h"
 #include "winograd_points.h"
 
 #include <stdatomic.h>
@@ -166,29 +167,39 @@ static void repack_block(void *context, size_t index) {
   const packing *packing = context;
   const lk_conv2d *conv = &packing->conv->conv;
   const plan p = make_plan(packing->conv);
+  const lk_pack_rows_kernel transpose = lk_gemm_kernels_for(packing->conv->isa)->pack_columns;
   const size_t lanes = p.kernels->lanes, channels = conv->in_channels;
   const size_t block = index / p.blocks_in * 2, first_channel = index % p.blocks_in * lanes;
   const size_t taps = p.transforms->height * p.transforms->width;
   const size_t width = lk_least(2, p.blocks_out - block) * lanes;
   float *panel = packing->packed + block * lanes * p.positions * p.steps;
   const size_t end = lk_least(first_channel + lanes, p.steps);
-  float windows[MAX_WINDOW * LK_MAX_BLOCK] = {0};
-  for (size_t i = first_channel; i < end; i++)
-    for (size_t first = 0; first < width; first += lanes) {
-      const size_t start = block * lanes + first;
-      const size_t count =
-          i < channels ? lk_least(lanes, conv->out_channels - start) : 0;
-      if (count < lanes) memset(windows, 0, taps * lanes * sizeof *windows);
-      for (size_t o = 0; o < count; o++) {
-        const float *window =
-            lk_window(conv, packing->weight, packing->is_adjoint, 0, start + o, i);
-        if (packing->is_adjoint)
-          for (size_t tap = 0; tap < taps; tap++) windows[tap * lanes + o] = window[taps - 1 - tap];
-        else
-          for (size_t tap = 0; tap < taps; tap++) windows[tap * lanes + o] = window[tap];
+  float windows[LK_STEP_CHANNELS * MAX_WINDOW * LK_MAX_BLOCK];
+  float turned[MAX_WINDOW * LK_MAX_BLOCK];
+  for (size_t first = 0; first < width; first += lanes) {
+    const size_t start = block * lanes + first;
+    const size_t outputs = lk_least(lanes, conv->out_channels - start);
+    for (size_t step = first_channel; step < end; step += LK_STEP_CHANNELS) {
+      const size_t count = channels > step ? lk_least(LK_STEP_CHANNELS, channels - step) : 0;
+      memset(windows + count * taps * lanes, 0,
+             (LK_STEP_CHANNELS - count) * taps * lanes * sizeof *windows);
+      if (!packing->is_adjoint) {
+        transpose(packing->weight + (start * channels + step) * taps, channels * taps, outputs,
+                  count * taps, 1, windows, lanes);
+      } else {
+        for (size_t i = 0; i < count; i++) {
+          transpose(packing->weight + ((step + i) * conv->out_channels + start) * taps, taps,
+                    outputs, taps, 1, turned, lanes);
+          for (size_t tap = 0; tap < taps; tap++)
+            memcpy(windows + (i * taps + tap) * lanes, turned + (taps - 1 - tap) * lanes,
+                   lanes * sizeof *windows);
+        }
       }
-      p.transforms->weight(windows, panel + i * width + first, p.steps * width);
+      for (size_t i = 0; i < LK_STEP_CHANNELS; i++)
+        p.transforms->weight(windows + i * taps * lanes, panel + (step + i) * width + first,
+                             p.steps * width);
     }
+  }
 }
 
 void lk_winograd_repack(lk_pool *pool, const lk_blocked_conv *b, const float *weight,
@@ -357,9 +368,9 @@ void lk_winograd_run(lk_pool *pool, const lk_blocked_conv *conv, const float *in
 }
 
 // ------------------------------------------------------------------------------------------------
-// The gradient by the weight: dW = Gᵀ[Σ (Bᵀ d B) ⊙ (A dy Aᵀ)]G over all tiles, a chunk of tiles at a
-// time: its transforms, then for each element of a tile a product of matrices that adds to the sums
-// [panel][position][channel][two blocks].
+// The gradient by the weight: dW = Gᵀ[Σ (Bᵀ d B) ⊙ (A dy Aᵀ)]G over all tiles, a chunk of tiles at
+// a time: its transforms, then for each element of a tile a product of matrices that adds to the
+// sums [panel][position][channel][two blocks].
 
 enum { TILE_CHUNK_BYTES = 4 << 20, LEAST_CHUNK_TILES = 64, MOST_CHUNK_TILES = 256, PIECE = 16 };
 
@@ -374,7 +385,8 @@ static gradient_plan make_gradient_plan(const lk_blocked_conv *b) {
   const plan *p = &g.plan;
   const size_t bytes =
       p->positions * (p->blocks_in + p->blocks_out) * p->kernels->lanes * sizeof(float);
-  const size_t most = lk_most(lk_least(TILE_CHUNK_BYTES / bytes, MOST_CHUNK_TILES), LEAST_CHUNK_TILES);
+  const size_t most =
+      lk_most(lk_least(TILE_CHUNK_BYTES / bytes, MOST_CHUNK_TILES), LEAST_CHUNK_TILES);
   g.chunks = lk_ceil_div(p->tiles, most);
   g.width = lk_ceil_div(p->tiles, g.chunks);
   g.pieces = lk_ceil_div(g.width, PIECE);
@@ -383,9 +395,10 @@ static gradient_plan make_gradient_plan(const lk_blocked_conv *b) {
   return g;
 }
 
-static size_t sum_floats(const plan *p) {
-  return p->positions * p->steps * p->blocks_out * p->kernels->lanes;
-}
+/// Distance of the sums of neighbouring positions of a panel; the last panel may have less.
+static size_t sum_position(const plan *p) { return (2 * p->steps | 1) * p->kernels->lanes; }
+
+static size_t sum_floats(const plan *p) { return p->panels * p->positions * sum_position(p); }
 
 size_t lk_winograd_weight_gradient_scratch_bytes(const lk_blocked_conv *b) {
   const gradient_plan g = make_gradient_plan(b);
@@ -427,8 +440,8 @@ static void transform_piece(void *context, size_t index) {
     const size_t tile = run->first + t, image = tile / (p->rows * p->columns);
     const ptrdiff_t y = (ptrdiff_t)(tile / p->columns % p->rows * p->tile_height) -
                         (is_input ? (ptrdiff_t)conv->pad_top : 0);
-    const ptrdiff_t x = (ptrdiff_t)(tile % p->columns * p->tile_width) -
-                        (is_input ? (ptrdiff_t)conv->pad_left : 0);
+    const ptrdiff_t x =
+        (ptrdiff_t)(tile % p->columns * p->tile_width) - (is_input ? (ptrdiff_t)conv->pad_left : 0);
     const float *from =
         (is_input ? run->input : run->gradient) + block * map->block + image * map->image;
     size_t row = map->row;
@@ -454,8 +467,7 @@ static void add_products(void *context, size_t index) {
   const size_t lanes = p->kernels->lanes, most = p->kernels->weight_channels;
   const size_t panel = index / p->positions, position = index % p->positions;
   const size_t vectors = lk_least(2, p->blocks_out - 2 * panel);
-  float *sums = run->sums + 2 * panel * lanes * p->positions * p->steps +
-                position * p->steps * vectors * lanes;
+  float *sums = run->sums + (panel * p->positions + position) * sum_position(p);
   if (run->first == 0) memset(sums, 0, p->steps * vectors * lanes * sizeof *sums);
   lk_weight_tile tile = {.gradient = run->gradients + position * g->gradient_position +
                                      2 * panel * run->count * lanes,
@@ -466,8 +478,8 @@ static void add_products(void *context, size_t index) {
                          .width = run->count,
                          .to_stride = vectors * lanes};
   for (size_t i = 0; i < p->steps; i += most) {
-    tile.input = run->inputs + position * g->input_position + i / lanes * run->count * lanes +
-                 i % lanes;
+    tile.input =
+        run->inputs + position * g->input_position + i / lanes * run->count * lanes + i % lanes;
     tile.to = sums + i * vectors * lanes;
     p->kernels->weight_tile[vectors - 1][lk_least(most, p->steps - i) - 1](&tile);
   }
@@ -479,22 +491,28 @@ static void unpack_sums(void *context, size_t index) {
   const gradient_run *run = context;
   const plan *p = &run->plan.plan;
   const lk_conv2d *conv = &run->conv->conv;
+  const lk_pack_rows_kernel transpose = lk_gemm_kernels_for(run->conv->isa)->pack_columns;
   const size_t lanes = p->kernels->lanes, taps = p->transforms->height * p->transforms->width;
   const size_t block = index / p->blocks_in * 2, first_channel = index % p->blocks_in * lanes;
   const size_t width = lk_least(2, p->blocks_out - block) * lanes;
-  const float *sums = run->sums + block * lanes * p->positions * p->steps;
+  const float *sums = run->sums + index / p->blocks_in * p->positions * sum_position(p);
   const size_t end = lk_least(first_channel + lanes, conv->in_channels);
-  float windows[MAX_WINDOW * LK_MAX_BLOCK];
-  for (size_t first = 0; first < width; first += lanes)
-    for (size_t i = first_channel; i < end; i++) {
-      const size_t start = block * lanes + first;
-      p->transforms->weight_gradient(sums + i * width + first, p->steps * width, windows);
-      for (size_t o = 0; o < lanes && start + o < conv->out_channels; o++) {
-        float *to = run->to + ((start + o) * conv->in_channels + i) * taps;
-        for (size_t tap = 0; tap < taps; tap++)
-          to[tap] = (run->adds ? to[tap] : 0) + windows[tap * lanes + o];
-      }
+  float windows[LK_STEP_CHANNELS * MAX_WINDOW * LK_MAX_BLOCK];
+  float rows[LK_STEP_CHANNELS * MAX_WINDOW * LK_MAX_BLOCK];
+  for (size_t first = 0; first < width; first += lanes) {
+    const size_t start = block * lanes + first;
+    const size_t outputs = lk_least(lanes, conv->out_channels - start);
+    for (size_t step = first_channel; step < end; step += LK_STEP_CHANNELS) {
+      const size_t count = lk_least(LK_STEP_CHANNELS, end - step);
+      for (size_t i = 0; i < count; i++)
+        p->transforms->weight_gradient(sums + (step + i) * width + first, sum_position(p),
+                                       windows + i * taps * lanes);
+      transpose(windows, lanes, count * taps, outputs, 1, rows, count * taps);
+      for (size_t o = 0; o < outputs; o++)
+        lk_put(rows + o * count * taps, count * taps, run->adds,
+               run->to + ((start + o) * conv->in_channels + step) * taps);
     }
+  }
 }
 
 void lk_winograd_weight_gradient(lk_pool *pool, const lk_blocked_conv *b, const float *input,

@@ -2,7 +2,7 @@ import LaminaKernels
 import Testing
 
 /// Memory of exactly the bytes asked for: an address sanitizer sees what reads outside.
-private final class Exact {
+final class Exact {
   let raw: UnsafeMutableRawPointer
 
   init(bytes: Int) {
@@ -21,7 +21,7 @@ private final class Exact {
 }
 
 /// A feature map's extents and its place in memory; blocks of one channel make a plain one.
-private struct Place {
+struct Place {
   let batch: Int
   let channels: Int
   let height: Int
@@ -81,7 +81,7 @@ private struct Place {
 }
 
 /// Winograd's transforms, by number: taps, and the outputs of a tile.
-private let forms: [(kernel: (Int, Int), name: String)] = [
+let windowForms: [(kernel: (Int, Int), name: String)] = [
   ((3, 3), "winograd 2×2"), ((3, 3), "winograd 4×4"), ((5, 5), "winograd 2×2"),
   ((5, 5), "winograd 4×4"), ((1, 3), "winograd 1×4"), ((3, 1), "winograd 4×1"),
   ((1, 7), "winograd 1×2"), ((7, 1), "winograd 2×1"), ((1, 7), "winograd 1×4"),
@@ -547,9 +547,9 @@ extension lk_conv2d {
     }
   }
 
-  @Test(arguments: forms.indices)
+  @Test(arguments: windowForms.indices)
   func winogradForms(form: Int) {
-    let (kernel, name) = forms[form]
+    let (kernel, name) = windowForms[form]
     let same = (kernel.0 / 2, kernel.1 / 2, kernel.0 / 2, kernel.1 / 2)
     for (height, width) in [(1, 1), (3, 5), (7, 7), (8, 12), (13, 17)] {
       for (channels, filters) in [(17, 20), (5, 33), (32, 40)] {
@@ -569,9 +569,9 @@ extension lk_conv2d {
   }
 
   /// Tiles that stick out of map and halo are copied to the side.
-  @Test(arguments: forms.indices)
+  @Test(arguments: windowForms.indices)
   func winogradNeedsNoHalo(form: Int) {
-    let (kernel, name) = forms[form]
+    let (kernel, name) = windowForms[form]
     let same = (kernel.0 / 2, kernel.1 / 2, kernel.0 / 2, kernel.1 / 2)
     let conv = lk_conv2d(20, 9, 11, to: 17, kernel: kernel, pads: same)
     for spare in [-max(same.0, same.1), -max(same.0, same.1) + 1] {
@@ -629,7 +629,7 @@ extension lk_conv2d {
   /// root of the mean square is.
   @Test func winogradErrorsAreThoseOfThePoints() {
     print("window  transform     shape            rms      max      rms of direct  ratio")
-    for (form, (kernel, name)) in forms.enumerated() {
+    for (form, (kernel, name)) in windowForms.enumerated() {
       for (channels, side) in [(16, 28), (64, 14)] {
         let conv = lk_conv2d(
           channels, side, side, to: 32, kernel: kernel,
