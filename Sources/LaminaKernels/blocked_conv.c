@@ -268,8 +268,8 @@ static void pack_depthwise(const lk_blocked_conv *b, const float *weight, bool i
   for (size_t first = 0; first < b->conv.out_channels; first += lanes)
     for (size_t tap = 0; tap < taps; tap++)
       for (size_t c = first; c < first + lanes; c++)
-        *to++ = c < b->conv.out_channels ? weight[c * taps + (is_adjoint ? taps - 1 - tap : tap)]
-                                         : 0;
+        *to++ =
+            c < b->conv.out_channels ? weight[c * taps + (is_adjoint ? taps - 1 - tap : tap)] : 0;
 }
 
 static void pack(lk_pool *pool, const lk_blocked_conv *b, const float *weight, const float *bias,

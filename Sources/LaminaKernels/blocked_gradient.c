@@ -111,8 +111,7 @@ static strided make_strided(const lk_input_gradient *g) {
 
 static size_t strided_panels(const strided *s) {
   const lk_conv2d *c = &s->gradient->forward.conv;
-  return s->is_depthwise ? lk_ceil_div(c->in_channels, s->lanes)
-                         : s->panels_in_group * c->groups;
+  return s->is_depthwise ? lk_ceil_div(c->in_channels, s->lanes) : s->panels_in_group * c->groups;
 }
 
 /// Floats of the weights of one panel: the phases one behind the other.
@@ -246,8 +245,8 @@ static void run_row(const strided_run *run, const phase_row *r) {
     }
   }
   for (size_t v = 0; v < r->vectors; v++)
-    s->kernels->put_pixels(tap_count > 0 ? r->line + v * line_block : NULL,
-                           r->to + v * b->in.block, c->stride_width * lanes, count, run->adds);
+    s->kernels->put_pixels(tap_count > 0 ? r->line + v * line_block : NULL, r->to + v * b->in.block,
+                           c->stride_width * lanes, count, run->adds);
 }
 
 static void strided_worker(void *context, size_t index) {
@@ -317,16 +316,15 @@ void lk_input_gradient_run(lk_pool *pool, const lk_input_gradient *g, const floa
                      .periods = lk_ceil_div(c->in_height, c->stride_height)};
   const size_t bytes = run.strided.sum_channels * c->out_height * c->out_width * sizeof(float);
   run.chunks = lk_least(lk_ceil_div(bytes, ROWS_BYTES), run.periods);
-  const size_t threads =
-      lk_least((size_t)g->forward.threads, (size_t)lk_pool_thread_count(pool));
+  const size_t threads = lk_least((size_t)g->forward.threads, (size_t)lk_pool_thread_count(pool));
   lk_parallel_for(pool, threads, strided_worker, &run);
 }
 
 // ------------------------------------------------------------------------------------------------
 // By the weight: products of inputs and output gradients, summed over pixels in chunks that stay in
 // the cache, in the layout of the packed weight. A unit is a block of input channels (a plain input
-// has blocks of one) and a row of taps, for two blocks of output channels; each thread sums units of
-// its own.
+// has blocks of one) and a row of taps, for two blocks of output channels; each thread sums units
+// of its own.
 
 enum {
   CHUNK_BYTES = 384 << 10,
@@ -374,9 +372,9 @@ static weight_plan make_weight_plan(const lk_blocked_conv *b) {
   p.padded_height = lk_most((c->out_height - 1) * c->stride_height +
                                 (c->kernel_height - 1) * c->dilation_height + 1,
                             c->in_height + c->pad_top);
-  p.padded_width = lk_most((c->out_width - 1) * c->stride_width +
-                               (c->kernel_width - 1) * c->dilation_width + 1,
-                           c->in_width + c->pad_left);
+  p.padded_width =
+      lk_most((c->out_width - 1) * c->stride_width + (c->kernel_width - 1) * c->dilation_width + 1,
+              c->in_width + c->pad_left);
   return p;
 }
 
@@ -456,10 +454,10 @@ static void sum_unit(const weight_run *run, size_t unit, size_t image, size_t im
   tile.input_pixel = c->stride_width * lanes;
   tile.input_row = c->stride_height * b->in.row;
   tile.input_image = b->in.image;
-  const float *input = run->input + (group * p->blocks_in + block) * b->in.block +
-                       lk_place(&b->in, lanes, image,
-                                y * c->stride_height + u * c->dilation_height - c->pad_top,
-                                0 - c->pad_left);
+  const float *input =
+      run->input + (group * p->blocks_in + block) * b->in.block +
+      lk_place(&b->in, lanes, image, y * c->stride_height + u * c->dilation_height - c->pad_top,
+               0 - c->pad_left);
   const size_t channels = lk_tap_steps(lk_least(lanes, p->channels - block * lanes));
   for (size_t v = 0; v < c->kernel_width; v++) {
     float *to = sums + sum_place(p, block, u * c->kernel_width + v, vectors);
@@ -526,8 +524,8 @@ static void unpack(void *context, size_t index) {
   const float *sums = run->sums + (group * p->blocks_out + first) * p->lanes * p->steps;
   const size_t channels = lk_least(p->run, p->channels - block * p->run);
   const size_t outputs = lk_least(p->outputs - first * p->lanes, width);
-  float *to = run->to + ((group * p->outputs + first * p->lanes) * p->channels + block * p->run) *
-                            p->taps;
+  float *to =
+      run->to + ((group * p->outputs + first * p->lanes) * p->channels + block * p->run) * p->taps;
   float rows[2 * LK_MAX_BLOCK * LK_MAX_BLOCK];
   for (size_t tap = 0; tap < p->taps; tap++) {
     transpose(sums + sum_place(p, block, tap, vectors), width, channels, outputs, 1, rows,

@@ -338,8 +338,7 @@ LK_INLINE void winograd_output_gradient(size_t rows, size_t tile_rows, size_t co
 }
 
 LK_INLINE void winograd_weight_gradient(size_t rows, size_t height, size_t columns, size_t width,
-                                        const float *sums, size_t position_stride,
-                                        float *windows) {
+                                        const float *sums, size_t position_stride, float *windows) {
   vf half[TAPS][N];
   LK_UNROLL for (size_t j = 0; j < columns; j++) {
     vf u[N], t[TAPS];
@@ -377,8 +376,15 @@ LK_INLINE void winograd_weight_gradient(size_t rows, size_t height, size_t colum
     winograd_weight_gradient(rows, height, columns, width, sums, position_stride, windows);        \
   }
 #define WINOGRAD_ENTRY(name, rows, height, columns, width)                                         \
-  {rows, columns, height, width, name##_input, name##_output, name##_weight,                       \
-   name##_output_gradient, name##_weight_gradient},
+  {rows,                                                                                           \
+   columns,                                                                                        \
+   height,                                                                                         \
+   width,                                                                                          \
+   name##_input,                                                                                   \
+   name##_output,                                                                                  \
+   name##_weight,                                                                                  \
+   name##_output_gradient,                                                                         \
+   name##_weight_gradient},
 #define EACH_WINOGRAD(f)                                                                           \
   f(winograd_3x3_2, 4, 3, 4, 3) f(winograd_3x3_4, 6, 3, 6, 3) f(winograd_5x5_2, 6, 5, 6, 5)        \
       f(winograd_5x5_4, 8, 5, 8, 5) f(winograd_1x3_4, 1, 1, 6, 3) f(winograd_3x1_4, 6, 3, 1, 1)    \
@@ -459,8 +465,8 @@ static void sum(const float *x, size_t row, size_t rows, size_t width, float *su
 
 LK_INLINE void weight_tile(const lk_weight_tile *t, size_t vectors, size_t count) {
   vf sum[2][WEIGHT_CHANNELS];
-  LK_UNROLL for (size_t v = 0; v < vectors; v++)
-      LK_UNROLL for (size_t j = 0; j < count; j++) sum[v][j] = vf_set(0);
+  LK_UNROLL for (size_t v = 0; v < vectors; v++) LK_UNROLL for (size_t j = 0; j < count; j++)
+      sum[v][j] = vf_set(0);
   const size_t block = t->gradient_block, pixel = t->input_pixel;
   for (size_t image = 0; image < t->images; image++)
     for (size_t y = 0; y < t->rows; y++) {
@@ -511,8 +517,7 @@ static void depthwise_weights(const lk_depthwise_weights *w, float *sums) {
   for (size_t y = 0; y < w->rows; y++) {
     const float *x = w->input + y * w->input_row, *gradient = w->gradient + y * w->gradient_row;
     size_t p = 0;
-    for (; p + 4 <= w->width; p += 4)
-      LK_UNROLL for (size_t i = 0; i < 4; i++) {
+    for (; p + 4 <= w->width; p += 4) LK_UNROLL for (size_t i = 0; i < 4; i++) {
         const vf g = vf_load(gradient + (p + i) * LK_LANES);
         LK_UNROLL for (size_t t = 0; t < 3; t++) sum[t][i] =
             vf_fma(g, vf_load(x + (p + i) * w->input_pixel + w->taps[t]), sum[t][i]);

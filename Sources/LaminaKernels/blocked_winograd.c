@@ -160,47 +160,41 @@ void lk_winograd_pack(lk_pool *pool, const lk_blocked_conv *b, const float *weig
   lk_parallel_for(pool, make_plan(b).panels, pack_panel, &(packing){b, weight, false, packed});
 }
 
-enum { MAX_WINDOW = LK_MAX_TILE_TAPS * LK_MAX_TILE_TAPS };
+enum { MAX_WINDOW = 25 };
 
 /// One block of input channels of a panel.
 static void repack_block(void *context, size_t index) {
   const packing *packing = context;
   const lk_conv2d *conv = &packing->conv->conv;
   const plan p = make_plan(packing->conv);
-  const lk_pack_rows_kernel transpose =
-      lk_gemm_kernels_for(packing->conv->isa)->pack_columns;
+  const lk_pack_rows_kernel transpose = lk_gemm_kernels_for(packing->conv->isa)->pack_columns;
   const size_t lanes = p.kernels->lanes, channels = conv->in_channels;
   const size_t block = index / p.blocks_in * 2, first_channel = index % p.blocks_in * lanes;
   const size_t taps = p.transforms->height * p.transforms->width;
   const size_t width = lk_least(2, p.blocks_out - block) * lanes;
   float *panel = packing->packed + block * lanes * p.positions * p.steps;
   const size_t end = lk_least(first_channel + lanes, p.steps);
-  float windows[LK_STEP_CHANNELS * MAX_WINDOW * LK_MAX_BLOCK];
-  float turned[MAX_WINDOW * LK_MAX_BLOCK];
-  for (size_t first = 0; first < width; first += lanes) {
-    const size_t start = block * lanes + first;
-    const size_t outputs = lk_least(lanes, conv->out_channels - start);
-    for (size_t step = first_channel; step < end; step += LK_STEP_CHANNELS) {
-      const size_t count = channels > step ? lk_least(LK_STEP_CHANNELS, channels - step) : 0;
-      memset(windows + count * taps * lanes, 0,
-             (LK_STEP_CHANNELS - count) * taps * lanes * sizeof *windows);
-      if (!packing->is_adjoint) {
-        transpose(packing->weight + (start * channels + step) * taps, channels * taps, outputs,
-                  count * taps, 1, windows, lanes);
-      } else {
-        for (size_t i = 0; i < count; i++) {
-          transpose(packing->weight + ((step + i) * conv->out_channels + start) * taps, taps,
-                    outputs, taps, 1, turned, lanes);
-          for (size_t tap = 0; tap < taps; tap++)
-            memcpy(windows + (i * taps + tap) * lanes, turned + (taps - 1 - tap) * lanes,
-                   lanes * sizeof *windows);
-        }
-      }
-      for (size_t i = 0; i < LK_STEP_CHANNELS; i++)
-        p.transforms->weight(windows + i * taps * lanes, panel + (step + i) * width + first,
-                             p.steps * width);
-    }
+  const size_t count = lk_least(lanes, channels - first_channel);
+  float windows[2][LK_MAX_BLOCK * MAX_WINDOW * LK_MAX_BLOCK], turned[MAX_WINDOW * LK_MAX_BLOCK];
+  for (size_t v = 0; v * lanes < width; v++) {
+    const size_t start = (block + v) * lanes;
+    memset(windows[v] + count * taps * lanes, 0, (lanes - count) * taps * lanes * sizeof(float));
+    if (!packing->is_adjoint)
+      transpose(packing->weight + (start * channels + first_channel) * taps, channels * taps,
+                lk_least(lanes, conv->out_channels - start), count * taps, 1, windows[v], lanes);
   }
+  for (size_t i = first_channel; i < end; i++)
+    for (size_t v = 0; v * lanes < width; v++) {
+      const size_t start = (block + v) * lanes;
+      float *window = windows[v] + (i - first_channel) * taps * lanes;
+      if (packing->is_adjoint && i < channels) {
+        transpose(packing->weight + (i * conv->out_channels + start) * taps, taps,
+                  lk_least(lanes, conv->out_channels - start), taps, 1, turned, lanes);
+        for (size_t tap = 0; tap < taps; tap++)
+          memcpy(window + tap * lanes, turned + (taps - 1 - tap) * lanes, lanes * sizeof(float));
+      }
+      p.transforms->weight(window, panel + i * width + v * lanes, p.steps * width);
+    }
 }
 
 void lk_winograd_repack(lk_pool *pool, const lk_blocked_conv *b, const float *weight,
@@ -369,9 +363,9 @@ void lk_winograd_run(lk_pool *pool, const lk_blocked_conv *conv, const float *in
 }
 
 // ------------------------------------------------------------------------------------------------
-// The gradient by the weight: dW = Gᵀ[Σ (Bᵀ d B) ⊙ (A dy Aᵀ)]G over all tiles, a chunk of tiles at a
-// time: its transforms, then for each element of a tile a product of matrices that adds to the sums
-// [panel][position][channel][two blocks].
+// The gradient by the weight: dW = Gᵀ[Σ (Bᵀ d B) ⊙ (A dy Aᵀ)]G over all tiles, a chunk of tiles at
+// a time: its transforms, then for each element of a tile a product of matrices that adds to the
+// sums [panel][position][channel][two blocks].
 
 enum { TILE_CHUNK_BYTES = 4 << 20, LEAST_CHUNK_TILES = 64, MOST_CHUNK_TILES = 256, PIECE = 16 };
 
@@ -386,7 +380,8 @@ static gradient_plan make_gradient_plan(const lk_blocked_conv *b) {
   const plan *p = &g.plan;
   const size_t bytes =
       p->positions * (p->blocks_in + p->blocks_out) * p->kernels->lanes * sizeof(float);
-  const size_t most = lk_most(lk_least(TILE_CHUNK_BYTES / bytes, MOST_CHUNK_TILES), LEAST_CHUNK_TILES);
+  const size_t most =
+      lk_most(lk_least(TILE_CHUNK_BYTES / bytes, MOST_CHUNK_TILES), LEAST_CHUNK_TILES);
   g.chunks = lk_ceil_div(p->tiles, most);
   g.width = lk_ceil_div(p->tiles, g.chunks);
   g.pieces = lk_ceil_div(g.width, PIECE);
@@ -440,8 +435,8 @@ static void transform_piece(void *context, size_t index) {
     const size_t tile = run->first + t, image = tile / (p->rows * p->columns);
     const ptrdiff_t y = (ptrdiff_t)(tile / p->columns % p->rows * p->tile_height) -
                         (is_input ? (ptrdiff_t)conv->pad_top : 0);
-    const ptrdiff_t x = (ptrdiff_t)(tile % p->columns * p->tile_width) -
-                        (is_input ? (ptrdiff_t)conv->pad_left : 0);
+    const ptrdiff_t x =
+        (ptrdiff_t)(tile % p->columns * p->tile_width) - (is_input ? (ptrdiff_t)conv->pad_left : 0);
     const float *from =
         (is_input ? run->input : run->gradient) + block * map->block + image * map->image;
     size_t row = map->row;
@@ -478,8 +473,8 @@ static void add_products(void *context, size_t index) {
                          .width = run->count,
                          .to_stride = vectors * lanes};
   for (size_t i = 0; i < p->steps; i += most) {
-    tile.input = run->inputs + position * g->input_position + i / lanes * run->count * lanes +
-                 i % lanes;
+    tile.input =
+        run->inputs + position * g->input_position + i / lanes * run->count * lanes + i % lanes;
     tile.to = sums + i * vectors * lanes;
     p->kernels->weight_tile[vectors - 1][lk_least(most, p->steps - i) - 1](&tile);
   }

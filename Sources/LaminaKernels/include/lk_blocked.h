@@ -56,8 +56,8 @@ void lk_blocked_conv_pack(lk_pool *pool, const lk_blocked_conv *conv, const floa
 
 /// The same with 32-bit arithmetic, for a weight that changes at every step.
 ///
-/// `is_adjoint`: the weight [in_channels, out_channels / groups, kernel_height, kernel_width] is that
-/// of the convolution with stride 1 whose input's gradient `conv` computes from its output's.
+/// `is_adjoint`: the weight [in_channels, out_channels / groups, kernel_height, kernel_width] is
+/// that of the convolution with stride 1 whose input's gradient `conv` computes from its output's.
 void lk_blocked_conv_repack(lk_pool *pool, const lk_blocked_conv *conv, const float *weight,
                             const float *bias, bool is_adjoint, void *packed);
 
