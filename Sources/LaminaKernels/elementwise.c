@@ -220,13 +220,7 @@ void lk_f32_binary(lk_pool *pool, lk_binary f, const lk_broadcast *shape, const 
 
 void lk_f32_binary_gradient(lk_pool *pool, lk_binary f, int operand, const lk_broadcast *shape,
                             const float *a, const float *b, const float *dy, float *d, bool adds) {
-  binary_call call = {.f = f,
-                      .shape = shape,
-                      .a = a,
-                      .b = b,
-                      .y = d,
-                      .operand = operand,
-                      .dy = dy,
-                      .adds = adds};
+  binary_call call = {
+      .f = f, .shape = shape, .a = a, .b = b, .y = d, .operand = operand, .dy = dy, .adds = adds};
   run_binary(pool, &call);
 }

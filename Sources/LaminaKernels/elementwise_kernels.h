@@ -155,6 +155,8 @@ LK_INLINE vf vf_binary(lk_binary f, vf a, vf b) {
     return vf_minimum(a, b);
   case LK_PRELU:
     return vf_select(a < 0, a * b, a);
+  case LK_ADD_RELU:
+    return vf_max(a + b, vf_set(0));
   default:
     return a;
   }
@@ -196,6 +198,7 @@ static void LK_NAME(binary)(lk_binary f, const float *a, size_t a_stride, const 
     LK_CASE(LK_MAX)
     LK_CASE(LK_MIN)
     LK_CASE(LK_PRELU)
+    LK_CASE(LK_ADD_RELU)
 #undef LK_CASE
   default:
     break;
@@ -250,7 +253,8 @@ LK_INLINE vf vf_derivative(lk_unary f, vf v, vf a, vf b) {
     return vf_select((t <= 0) | (t >= 1), zero, a);
   }
   case LK_HARD_SWISH:
-    return vf_select(v <= -3, zero, vf_select(v >= 3, one, vf_fma(v, vf_set(1.0f / 3), one * 0.5f)));
+    return vf_select(v <= -3, zero,
+                     vf_select(v >= 3, one, vf_fma(v, vf_set(1.0f / 3), one * 0.5f)));
   case LK_MISH:
     return vf_mish_derivative(v);
   case LK_GELU:

@@ -397,8 +397,7 @@ static void softmax_gradient_columns(const call *c, size_t unit) {
 
 void lk_f32_softmax_gradient(lk_pool *pool, bool logarithm, const float *y, const float *dy,
                              float *dx, size_t outer, size_t length, size_t inner) {
-  call c = {
-      .x = y, .dy = dy, .dx = dx, .length = length, .inner = inner, .logarithm = logarithm};
+  call c = {.x = y, .dy = dy, .dx = dx, .length = length, .inner = inner, .logarithm = logarithm};
   if (length == 0 || inner == 0) return;
   c.body = inner == 1 ? softmax_gradient_row : softmax_gradient_columns;
   if (inner == 1)
@@ -525,10 +524,10 @@ static void merge(const channel_call *call, size_t channel, double *first, doubl
   const lk_blocked_maps *m = &call->maps->maps;
   *first = *second = 0;
   for (size_t image = 0; image < m->batch; image++) {
-    const size_t at = call->maps->is_blocked
-                          ? (channel / call->lanes * m->batch + image) * call->lanes +
-                                channel % call->lanes
-                          : image * m->channels + channel;
+    const size_t at =
+        call->maps->is_blocked
+            ? (channel / call->lanes * m->batch + image) * call->lanes + channel % call->lanes
+            : image * m->channels + channel;
     *first += (double)call->first[at];
     *second += (double)call->second[at];
   }
@@ -592,9 +591,8 @@ static void batch_norm_map(const channel_call *call, size_t map) {
   size_t row;
   float *y = call->y + map_start(call, map, m->out_halo, &row);
   for (size_t r = 0; r < m->height; r++, rows.x += rows.x_row)
-    call->variant->batch_norm(
-        &rows, call->maps->is_blocked,
-        lk_zero_halo(y, r, m->height, m->width, call->lanes, m->out_halo));
+    call->variant->batch_norm(&rows, call->maps->is_blocked,
+                              lk_zero_halo(y, r, m->height, m->width, call->lanes, m->out_halo));
 }
 
 void lk_f32_batch_norm(lk_pool *pool, const lk_channel_maps *maps, const lk_batch_norm *norm,

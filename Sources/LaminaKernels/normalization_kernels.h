@@ -333,8 +333,7 @@ LK_INLINE vf inner_gradient(vf x, vf dy, vf scale, vf shift, vf low, vf high) {
       vf first[4], second[4];                                                                      \
       LK_UNROLL for (int j = 0; j < 4; j++) first[j] = second[j] = vf_set(0);                      \
       size_t i = 0;                                                                                \
-      for (; i + 4 * LK_LANES <= n; i += 4 * LK_LANES)                                             \
-        LK_UNROLL for (int j = 0; j < 4; j++) {                                                    \
+      for (; i + 4 * LK_LANES <= n; i += 4 * LK_LANES) LK_UNROLL for (int j = 0; j < 4; j++) {     \
           const vf vx = vf_load(x + i + j * LK_LANES), vdy = vf_load(dy + i + j * LK_LANES);       \
           term(vx, vdy, first[j], second[j]);                                                      \
         }                                                                                          \
@@ -464,8 +463,8 @@ static void LK_NAME(normalize_gradient_row)(const lk_rows *rows, const float *x,
       const int lanes = lanes_at(i, n);
       const size_t at = s * n + i;
       const vf g = weighted(dy ? dy + s * n : NULL, w, varies, i, lanes);
-      const vf d = vf_fma(g, vf_set(inverse),
-                          vf_fma(load_at(x + at, lanes) - mean, vf_set(b), vf_set(c)));
+      const vf d =
+          vf_fma(g, vf_set(inverse), vf_fma(load_at(x + at, lanes) - mean, vf_set(b), vf_set(c)));
       store_at(dx + at, load_at(dx + at, lanes) + d, lanes);
     }
   }
@@ -496,10 +495,10 @@ LK_INLINE vf lrn_ratio(vf x, vf dy, vf t, float beta, vf *d) {
   return scaled * x / t;
 }
 
-static void LK_NAME(lrn_gradient_columns)(const float *x, const float *dy, float *dx,
-                                          float *ratios, size_t channels, size_t area,
-                                          size_t columns, size_t before, size_t after, float alpha,
-                                          float beta, float k) {
+static void LK_NAME(lrn_gradient_columns)(const float *x, const float *dy, float *dx, float *ratios,
+                                          size_t channels, size_t area, size_t columns,
+                                          size_t before, size_t after, float alpha, float beta,
+                                          float k) {
   for (size_t c = 0; c < channels; c++) {
     const size_t first = c > before ? c - before : 0;
     const size_t last = after < channels - 1 - c ? c + after : channels - 1;

@@ -310,14 +310,8 @@ static void gradient_task(void *context, size_t plane) {
 void lk_f32_pool_gradient(lk_pool *pool, lk_pooling op, const lk_window_axis axes[3],
                           const float *divisors, float p, const float *x, const float *y,
                           const float *dy, float *dx, size_t planes) {
-  gradient_call call = {.op = op,
-                        .axes = axes,
-                        .divisors = divisors,
-                        .p = p,
-                        .x = x,
-                        .y = y,
-                        .dy = dy,
-                        .dx = dx};
+  gradient_call call = {
+      .op = op, .axes = axes, .divisors = divisors, .p = p, .x = x, .y = y, .dy = dy, .dx = dx};
   lk_parallel_for(pool, planes, gradient_task, &call);
 }
 
@@ -418,8 +412,8 @@ static void spread_task(void *context, size_t item) {
     v[c] = call->factor * call->dy[image * call->channels + first + c];
   if (call->sets) memset(dx, 0, map * sizeof *dx);
   for (size_t y = 0; y < call->height; y++)
-    call->variant->add_to_pixels(
-        v, dx + (y + call->halo) * row + call->halo * call->block, call->width, call->block);
+    call->variant->add_to_pixels(v, dx + (y + call->halo) * row + call->halo * call->block,
+                                 call->width, call->block);
 }
 
 void lk_f32_spread_means(lk_pool *pool, size_t batch, size_t channels, size_t height, size_t width,

@@ -298,9 +298,8 @@ LK_INLINE void pool_blocked_gradient_row(lk_pooling op, const lk_window_axis *w,
     const bool whole = start >= w->before && start + reach <= limit;
     const lk_taps taps = whole ? (lk_taps){0, w->kernel} : lk_taps_inside(w, o);
     const size_t first = (start + taps.first * w->dilation - w->before) * channels;
-    const float scale = op == LK_POOL_AVERAGE
-                            ? 1 / vf_max(vf_set(divisor * width_divisors[o]), vf_set(1))[0]
-                            : 1;
+    const float scale =
+        op == LK_POOL_AVERAGE ? 1 / vf_max(vf_set(divisor * width_divisors[o]), vf_set(1))[0] : 1;
     for (size_t c = 0; c < channels; c += LK_LANES) {
       const int lanes = channels - c < LK_LANES ? (int)(channels - c) : LK_LANES;
       const size_t at = o * channels + c;

@@ -13,7 +13,12 @@ extension ModelCatalog {
       side: 224, preprocessing: .tf(size: 224, resize: 256, .bilinear), classes: 1000,
       keyMaps: [
         KeyMap(
-          origin: "Keras", changes: [KeyMap.Change("*conv_preds.weight", .matchUnitAxes)])
+          origin: "Keras",
+          changes: [
+            KeyMap.Change("*conv_preds.weight", .matchUnitAxes),
+            // A file of weights alone does not say that a kernel [h, w, c, 1] is depthwise.
+            KeyMap.Change("*conv_dw_*.weight", .matchUnitAxes),
+          ])
       ], labels: imageNetLabels, body: mobileNetV1),
     CatalogEntry(
       name: "mobilenet_v2", title: "MobileNetV2",
@@ -21,6 +26,7 @@ extension ModelCatalog {
       preprocessing: .torch(), classes: 1000,
       keyMaps: [
         KeyMap(origin: "torchvision"), KeyMap(origin: "timm", rules: mobileNetV2TimmRules),
+        KeyMap(origin: "tonylins/pytorch-mobilenet-v2", rules: mobileNetV2FlatRules),
       ],
       labels: imageNetLabels, body: mobileNetV2),
   ]
@@ -91,6 +97,19 @@ extension ModelCatalog {
     x = try builder.dropout("classifier.0", x, rate: 0.2)
     return try builder.dense("classifier.1", x, features: classes)
   }
+
+  /// Convolution, norm and activation of a block counted through: 0, 1, 2 and so on.
+  private static let mobileNetV2FlatRules: [KeyMap.Rule] = {
+    let blocks = bottlenecks.flatMap { Array(repeating: $0.t != 1, count: $0.n) }
+    return zip(1..., blocks).flatMap { number, expands in
+      let parts = InvertedResidualNames.torchvision.parts(expands: expands)
+      return (expands ? parts : Array(parts.dropFirst())).enumerated().flatMap { place, names in
+        [(3 * place, names[0]), (3 * place + 1, names[1])].map {
+          KeyMap.Rule.prefix("features.\(number).conv.\($0).", "features.\(number).\($1).")
+        }
+      }
+    }
+  }()
 
   private static let mobileNetV2TimmRules: [KeyMap.Rule] =
     [

@@ -22,13 +22,16 @@ extension ModelCatalog {
       let number = places.last.map { $0.number + (poolsAfterFire.contains($0.fire) ? 2 : 1) } ?? 3
       places.append((fire, number))
     }
-    func rules(_ separator: String) -> [KeyMap.Rule] {
-      [.prefix("conv1.", "features.0."), .prefix("conv10.", "classifier.1.")]
+    func layers(_ separator: String) -> [(theirs: String, ours: String)] {
+      [("conv1", "features.0"), ("conv10", "classifier.1")]
         + places.flatMap { fire, number in
           [("squeeze1x1", "squeeze"), ("expand1x1", "expand1x1"), ("expand3x3", "expand3x3")].map {
-            .prefix("fire\(fire)\(separator)\($0).", "features.\(number).\($1).")
+            ("fire\(fire)\(separator)\($0)", "features.\(number).\($1)")
           }
         }
+    }
+    func rules(_ separator: String) -> [KeyMap.Rule] {
+      layers(separator).map { .prefix("\($0.theirs).", "\($0.ours).") }
     }
     return CatalogEntry(
       name: "squeezenet\(suffix)", title: "SqueezeNet \(version)",
@@ -37,6 +40,15 @@ extension ModelCatalog {
       keyMaps: [
         KeyMap(origin: "torchvision"), KeyMap(origin: "Keras, Caffe", rules: rules("/")),
         KeyMap(origin: "Keras", rules: rules("_")),
+        // Kernel and bias of each layer as Keras hands them out.
+        KeyMap(
+          origin: "pickles of Keras' arrays",
+          rules: layers("/").flatMap {
+            [
+              KeyMap.Rule.exact("\($0.theirs).0", "\($0.ours).weight"),
+              .exact("\($0.theirs).1", "\($0.ours).bias"),
+            ]
+          }, changes: [KeyMap.Change("*.0", .transpose([3, 2, 0, 1]))]),
       ], labels: imageNetLabels
     ) { [places] builder, input, classes in
       func pool(_ number: Int, _ x: ValueID) throws -> ValueID {

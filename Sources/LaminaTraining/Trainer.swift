@@ -248,15 +248,20 @@ public final class Trainer {
     return true
   }
 
+  /// Adds a message, up to a number that nobody reads.
+  func note(_ message: String) {
+    if messages.count < 1000 { messages.append(message) }
+  }
+
   private func handleNonFinite(loss: Double) throws {
     pendingBatches = 0
     let place = "epoch \(epoch + 1), batch \(batch + 1)"
     let what = loss.isFinite ? "a gradient, statistic or weight that is not finite" : "loss \(loss)"
     switch options.nonFinite {
     case .stop:
-      messages.append("\(place): \(what), training ends")
+      note("\(place): \(what), training ends")
       ending = .notFinite
-    case .skip: messages.append("\(place): \(what), left out")
+    case .skip: note("\(place): \(what), left out")
     case .rollback:
       rollbacks += 1
       try overwrite(learnedTensors + optimizerTensors, with: safeTensors)
@@ -264,7 +269,7 @@ public final class Trainer {
         safeTensors["optimizer/\(name)/\(key)"]
       }
       learningRateScale /= 2
-      messages.append("\(place): \(what), back to step \(safeState.step) at half the learning rate")
+      note("\(place): \(what), back to step \(safeState.step) at half the learning rate")
       if rollbacks > 3 { ending = .notFinite }
     }
   }

@@ -73,26 +73,46 @@ struct Objective: Sendable {
       result.lossSum += term.weight * loss * Double(labels.count)
       if index == 0 {
         result.count = labels.count
-        countRightClasses(outputs[output], labels, &result)
+        let classes = labels.classes(isDistribution: term.loss is SoftmaxCrossEntropy)
+        countRightClasses(outputs[output], classes, &result)
       }
     }
     return result
   }
 
   private func countRightClasses(
-    _ output: TensorView, _ labels: Labels, _ result: inout TrainingScore
+    _ output: TensorView, _ classes: [Int], _ result: inout TrainingScore
   ) {
-    guard case .classes(let classes) = labels, !classes.isEmpty,
-      output.shape.count % classes.count == 0
-    else { return }
+    guard !classes.isEmpty, output.shape.count % classes.count == 0 else { return }
     let width = output.shape.count / classes.count
     result.classifiedCount = classes.count
     for (row, label) in classes.enumerated() {
-      let scores = output.elements(as: Float.self)[row * width..<(row + 1) * width]
-      var best = scores.startIndex
-      for index in scores.indices where scores[index] > scores[best] { best = index }
-      let found = width == 1 ? (scores[best] > 0 ? 1 : 0) : best - scores.startIndex
+      let found =
+        width == 1 ? (output.floats[row] > 0 ? 1 : 0) : output.largest(row, width: width)
       if found == label { result.correctCount += 1 }
     }
+  }
+}
+
+extension Labels {
+  /// The class of each item, by distributions the most probable; none for other values.
+  fileprivate func classes(isDistribution: Bool) -> [Int] {
+    switch self {
+    case .classes(let classes): return classes
+    case .values(let tensor):
+      guard isDistribution, tensor.shape.rank > 1, tensor.shape.count > 0 else { return [] }
+      let width = tensor.shape.count / tensor.shape[0]
+      return (0..<tensor.shape[0]).map { tensor.view.largest($0, width: width) }
+    }
+  }
+}
+
+extension TensorView {
+  /// Where a row has its largest element, the first of equals.
+  fileprivate func largest(_ row: Int, width: Int) -> Int {
+    let scores = elements(as: Float.self)[row * width..<(row + 1) * width]
+    var best = scores.startIndex
+    for index in scores.indices where scores[index] > scores[best] { best = index }
+    return best - scores.startIndex
   }
 }

@@ -34,11 +34,7 @@ extension KeyMap.Transform {
       }
       return shape
     case .matchUnitAxes:
-      func trimmed(_ shape: Shape) -> [Int] {
-        var dimensions = shape.dimensions
-        while dimensions.last == 1 { dimensions.removeLast() }
-        return dimensions
-      }
+      func trimmed(_ shape: Shape) -> [Int] { shape.dimensions.filter { $0 != 1 } }
       return trimmed(shape) == trimmed(expected) ? expected : shape
     }
   }

@@ -115,20 +115,62 @@ private struct WeightLoader {
     }
   }
 
-  /// The names with the model's modules in place of the file's, by position.
+  /// What tells modules apart whose order in the file says nothing: a file may have all its
+  /// convolutions before all its norms.
+  private enum ModuleKind: Hashable {
+    case norm, dense, depthwise, pointwise, other
+
+    init(_ module: Substring, hasStatistics: Bool, weight: Shape?) {
+      self =
+        if hasStatistics {
+          .norm
+        } else if weight?.rank == 2 {
+          .dense
+        } else if module.hasSuffix(".pointwise") {
+          .pointwise
+        } else if let weight, weight.rank == 4, weight[0] > 1, weight[1] == 1 {
+          .depthwise
+        } else {
+          .other
+        }
+    }
+  }
+
+  /// The places of `modules` by their kinds, or one after the other where the kinds are not those of
+  /// the map.
+  private func places(of modules: [Substring], keys: Set<String>) -> [Int] {
+    let theirs = modules.map { module in
+      ModuleKind(
+        module, hasStatistics: keys.contains("\(module).running_mean"),
+        weight: try? source.spec("\(module).weight").shape)
+    }
+    let ours = keyMap.modules.map { module in
+      ModuleKind(
+        Substring(module), hasStatistics: expected["\(module).running_mean"] != nil,
+        weight: expected["\(module).weight"]?.shape)
+    }
+    var free = Dictionary(grouping: ours.indices.reversed()) { ours[$0] }
+    let places = theirs.compactMap { free[$0]?.popLast() }
+    return places.count == modules.count ? places : Array(modules.indices)
+  }
+
+  /// The names with the model's modules in place of the file's, by kind and position.
   private func placed(_ keys: [String]) throws -> [String: String] {
     guard !keyMap.modules.isEmpty else { return [:] }
     func module(_ key: String) -> Substring { key[..<(key.lastIndex(of: ".") ?? key.startIndex)] }
-    var modules: [Substring: Int] = [:]
-    for key in keys where modules[module(key)] == nil { modules[module(key)] = modules.count }
+    var modules: [Substring] = []
+    var seen: Set<Substring> = []
+    for key in keys where seen.insert(module(key)).inserted { modules.append(module(key)) }
     guard modules.count == keyMap.modules.count else {
       throw LaminaError(
         .weights, "expected \(keyMap.modules.count) layers with weights, found \(modules.count)",
         path: source.provenance)
     }
+    let order = places(of: modules, keys: Set(keys))
+    let places = Dictionary(uniqueKeysWithValues: zip(modules, order))
     return keys.reduce(into: [:]) { result, key in
       let module = module(key)
-      guard let position = modules[module] else { return }
+      guard let position = places[module] else { return }
       result[key] = keyMap.modules[position] + key.dropFirst(module.count)
     }
   }

@@ -31,16 +31,15 @@ public enum ModelFile {
       limits: limits)
   }
 
-  /// Whether a file holds a graph, so that `load` reads it, or weights alone.
+  /// Whether a file is a whole model of another program, with its graph: ONNX's, or Keras' with its configuration.
   ///
   /// - Throws: `notFound`, `io`; `format` for a broken header.
-  public static func hasGraph(path: String, limits: Limits = Limits()) throws -> Bool {
+  public static func isForeignModel(path: String, limits: Limits = Limits()) throws -> Bool {
     let source = try ByteSource(path: path, limits: limits)
     switch try WeightFormat(source) {
-    case .safeTensors: return try SafeTensors(source, limits: limits).metadata("lamina.graph") != nil
     case .zip where try KerasFile.isArchive(source, limits: limits), .hdf5:
       return try KerasFile(source, limits: limits).config != nil
-    case .zip, .pickle, .tar, .numPy: return false
+    case .safeTensors, .zip, .pickle, .tar, .numPy: return false
     case .unknown: return try ONNXImporter.isModel(source)
     }
   }

@@ -77,7 +77,7 @@ struct PictureSets {
       let all = try check(ImageFolder(path: path, classNames: classNames), path)
       broken = all.broken
       let images = all.images
-      let split = try Split(
+      let split = try StratifiedSplit(
         images, holdingOut: Double(percent) / 100, seed: seed, pool: pool)
       training = ImageSubset(images, split.training)
       validation = split.validation.isEmpty ? nil : ImageSubset(images, split.validation)

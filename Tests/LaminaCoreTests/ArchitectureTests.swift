@@ -12,7 +12,7 @@ struct ArchitectureTests {
     "LaminaBlocks": ["LaminaCore"],
     "LaminaModels": ["LaminaBlocks", "LaminaCore"],
     "LaminaWeights": ["LaminaCore", "CZlib"],
-    "LaminaImages": ["LaminaCore", "LaminaKernels", "LaminaImageShim"],
+    "LaminaImages": ["LaminaCore", "LaminaKernels", "LaminaImageShim", "CZlib"],
     "LaminaTraining": ["LaminaCore", "LaminaKernels", "LaminaImages"],
     "LaminaPlugins": ["LaminaCore", "CLamina"],
     "LaminaPluginKit": ["LaminaCore", "CLamina"],

@@ -228,15 +228,18 @@ private func bigEndian(_ numbers: Int...) -> [UInt8] {
 
   @Test func splitsAreStratifiedAndStay() throws {
     let images = Pictures.many(300)
-    let split = try Split(images, holdingOut: 0.2, seed: 1, pool: pool)
+    let split = try StratifiedSplit(images, holdingOut: 0.2, seed: 1, pool: pool)
     #expect(split.validation.count == 60)
     #expect(ImageSubset(images, split.validation).classCounts == [20, 20, 20])
     #expect(Set(split.training + split.validation) == Set(0..<300))
     // Another order of the same pictures is divided alike.
     let order = (0..<300).map { ($0 * 7) % 300 }
-    let other = try Split(ImageSubset(images, order), holdingOut: 0.2, seed: 1, pool: pool)
+    let other = try StratifiedSplit(
+      ImageSubset(images, order), holdingOut: 0.2, seed: 1, pool: pool)
     #expect(Set(other.validation.map { order[$0] }) == Set(split.validation))
-    #expect(try Split(images, holdingOut: 0.2, seed: 2, pool: pool).validation != split.validation)
+    #expect(
+      try StratifiedSplit(images, holdingOut: 0.2, seed: 2, pool: pool).validation
+        != split.validation)
     let lines = split.manifest(of: images).split(separator: "\n")
     #expect(lines.count == 301)
     #expect(lines.count { $0.hasPrefix("validation\t") } == 60)
@@ -246,14 +249,14 @@ private func bigEndian(_ numbers: Int...) -> [UInt8] {
     var images = Pictures.many(60)
     for index in 0..<30 { images.contents[index + 30] = images.contents[index] }
     for seed in 0..<5 as Range<UInt64> {
-      let split = try Split(images, holdingOut: 0.3, seed: seed, pool: pool)
+      let split = try StratifiedSplit(images, holdingOut: 0.3, seed: seed, pool: pool)
       let held = Set(split.validation)
       #expect(!held.isEmpty)
       for index in 0..<30 { #expect(held.contains(index) == held.contains(index + 30)) }
       #expect(split.duplicates.count == 30 && split.conflicts.isEmpty)
     }
     images.labels[40] = 2
-    let split = try Split(images, holdingOut: 0.3, pool: pool)
+    let split = try StratifiedSplit(images, holdingOut: 0.3, pool: pool)
     #expect(split.conflicts == [[10, 40]])
   }
 

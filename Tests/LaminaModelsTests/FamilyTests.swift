@@ -104,9 +104,30 @@ import Testing
     ("vgg16", "Caffe", "conv5_3.weight", "features.28.weight"),
     ("squeezenet1_1", "Keras, Caffe", "fire9/expand3x3.weight", "features.12.expand3x3.weight"),
     ("squeezenet1_0", "Keras, Caffe", "fire5/squeeze1x1.bias", "features.7.squeeze.bias"),
+    ("squeezenet1_1", "pickles of Keras' arrays", "conv10.1", "classifier.1.bias"),
+    (
+      "squeezenet1_1", "pickles of Keras' arrays", "fire2/expand3x3.0",
+      "features.3.expand3x3.weight"
+    ),
     ("mobilenet_v2", "timm", "blocks.0.0.conv_pw.weight", "features.1.conv.1.weight"),
     ("mobilenet_v2", "timm", "blocks.6.0.bn3.weight", "features.17.conv.3.weight"),
     ("mobilenet_v2", "timm", "conv_head.weight", "features.18.0.weight"),
+    (
+      "mobilenet_v2", "tonylins/pytorch-mobilenet-v2", "features.1.conv.3.weight",
+      "features.1.conv.1.weight"
+    ),
+    (
+      "mobilenet_v2", "tonylins/pytorch-mobilenet-v2", "features.1.conv.1.bias",
+      "features.1.conv.0.1.bias"
+    ),
+    (
+      "mobilenet_v2", "tonylins/pytorch-mobilenet-v2", "features.17.conv.6.weight",
+      "features.17.conv.2.weight"
+    ),
+    (
+      "mobilenet_v2", "tonylins/pytorch-mobilenet-v2", "features.17.conv.4.running_var",
+      "features.17.conv.1.1.running_var"
+    ),
     ("efficientnet_lite0", "timm", "blocks.1.1.bn2.bias", "blocks.2.bn1.bias"),
     ("efficientnet_lite0", "timm", "bn2.bias", "bn1.bias"),
     ("resnet50_v1", "Keras", "conv2_block1_0_conv.bias", "layer1.0.downsample.0.bias"),

@@ -185,7 +185,8 @@ private struct CaseRun {
         try TrainingCheck(
           layer: layer, inputs: inputs, parameters: parameters, parameterSpecs: parameterSpecs,
           inputSpecs: inputSpecs, outputSpecs: outputSpecs, gradient: definition.gradient,
-          tolerance: row.preparedTolerance, report: findings.add
+          tolerance: row.preparedTolerance, defaultInstructionSet: Self.defaultInstructionSet,
+          report: findings.add
         ).check(isa)
       }
     }

@@ -142,6 +142,13 @@ func network(hidden: Int = 16, seed: UInt64 = 1, auxiliary: Bool = false) throws
     initializing: builder.graph, seed: seed, metadata: metadata, registry: registry)
 }
 
+extension Batch {
+  /// The only input.
+  var inputs: Tensor? {
+    if case .inputs(let inputs) = content { inputs.first } else { nil }
+  }
+}
+
 /// Points around three corners.
 struct Points: TrainingData {
   let count: Int

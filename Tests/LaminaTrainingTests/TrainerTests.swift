@@ -243,6 +243,38 @@ struct TrainerTests {
     )
   }
 
+  @Test func accuracyCountsClasses() throws {
+    struct Labeled: TrainingData {
+      let points = Points(count: 12)
+      let label: @Sendable (Int) -> Labels
+      var count: Int { points.count }
+      var fingerprint: String { "" }
+      func batch(_ indices: [Int], epoch: Int) throws -> Batch {
+        var batch = try points.batch(indices, epoch: epoch)
+        batch.labels = [label(indices.count)]
+        return batch
+      }
+    }
+    func score(_ loss: any Loss, _ label: @escaping @Sendable (Int) -> Labels) throws
+      -> TrainingScore
+    {
+      try network().evaluate(
+        Labeled(label: label), losses: [LossTerm("output", loss)], batchSize: 12)
+    }
+    let classes = try Session(model: network())
+      .run([#require(Points(count: 12).batch(Array(0..<12), epoch: 0).inputs).view])[0]
+    let elements = classes.elements(as: Float.self)
+    let predicted = (0..<12).map { row in
+      (0..<3).max { elements[row * 3 + $0] < elements[row * 3 + $1] } ?? 0
+    }
+    let wrong = predicted.enumerated().map { $0 < 4 ? ($1 + 1) % 3 : $1 }
+    #expect(try score(SoftmaxCrossEntropy()) { _ in .classes(wrong) }.accuracy == 8.0 / 12)
+    let mixed = try Tensor(
+      [12, 3], wrong.flatMap { k in (0..<3).map { Float($0 == k ? 0.8 : 0.1) } })
+    #expect(try score(SoftmaxCrossEntropy()) { _ in .values(mixed) }.accuracy == 8.0 / 12)
+    #expect(try score(MeanSquaredError()) { _ in .values(mixed) }.accuracy == nil)
+  }
+
   @Test func averagesAreWhatIsSaved() throws {
     var options = Self.options(epochs: 4)
     options.averageDecay = 0.9

@@ -47,6 +47,24 @@ struct KerasFileTests {
       ])
   }
 
+  /// Of the places in the file, only those between classes count.
+  @Test func numbersTellTheOrderWithinAClass() throws {
+    let source = try openTensorSource(bytes: try fixture("keras_order.h5"), name: "file")
+    #expect(
+      source.keys == [
+        "dense.weight", "conv2d.weight", "dense_1.weight", "conv2d_1.weight", "dense_2.weight",
+        "dense_10.weight",
+      ])
+  }
+
+  @Test func namesOfLayersMayHaveSlashes() throws {
+    let source = try openTensorSource(bytes: try fixture("keras_slashes.h5"), name: "file")
+    #expect(source.keys == ["fire2/squeeze1x1.weight", "fire2/squeeze1x1.bias"])
+    let weight = try source.tensor("fire2/squeeze1x1.weight")
+    #expect(weight.shape == [2, 3, 1, 1])
+    #expect(weight.elements(as: Float.self) == [0, 2, 4, 1, 3, 5])
+  }
+
   /// Both kinds of groups, attributes in a heap, all layouts, filters, types and byte orders, behind
   /// a user block.
   @Test(arguments: ["hdf5_earliest.h5", "hdf5_latest.h5"])
@@ -89,6 +107,14 @@ struct KerasFileTests {
     #expect(model.metadata.outputKind == .probabilities)
     #expect(found.count == right.count)
     for (a, b) in zip(found, right) { #expect(abs(a - b) <= 1e-5) }
+  }
+
+  @Test func hardSigmoidHasTheSlopeOfKeras3() throws {
+    let model = try ModelFile.load(
+      bytes: try fixture("keras_sigmoid.h5"), name: "file", registry: .standard)
+    let input = try Tensor([3, 1], [Float(-3), 1.5, 6])
+    let found = try Session(model: model).run([input.view])[0].elements(as: Float.self)
+    for (a, b) in zip(found, [0, 0.75, 1] as [Float]) { #expect(abs(a - b) <= 1e-6) }
   }
 
   /// The original gets 0.751 of all 2000 pictures right.

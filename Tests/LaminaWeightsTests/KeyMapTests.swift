@@ -178,6 +178,43 @@ import Testing
     #expect(report.mismatched.map(\.key) == ["body.bias", "body.weight", "fc.weight"])
   }
 
+  /// A file of weights alone gives a depthwise kernel of Keras as [1, c, h, w].
+  @Test func unitAxesMayStandAnywhere() throws {
+    let mobileNet = try ModelCatalog.entry(named: "mobilenet_v1")
+    let model = try mobileNet.makeModel(registry: .standard, classes: 2)
+    var tensors = model.parameters
+    let kernel = try #require(tensors["conv_dw_1.weight"])
+    tensors["conv_dw_1.weight"] = try kernel.reshaped([1, 32, 3, 3])
+    let (loaded, report) = try model.loadingWeights(
+      from: source(tensors), keyMaps: mobileNet.keyMaps)
+    #expect(report.isComplete)
+    #expect(equalBytes(loaded.parameters, model.parameters))
+  }
+
+  /// Convolutions, dense layers and norms are counted apart: files may have them in any order.
+  @Test func modulesArePlacedByKind() throws {
+    var builder = GraphBuilder(name: "g", registry: .standard)
+    var x = try builder.input("input", [.batch, 2, 4, 4])
+    for number in 1...2 {
+      x = try builder.add(
+        "lamina.conv2d", "conv\(number)", x,
+        attributes: ["out_channels": 2, "kernel_size": [1, 1]])
+      x = try builder.add("lamina.batch_norm", "bn\(number)", x)
+    }
+    try builder.output(x)
+    let model = try Model(initializing: builder.graph, seed: 3, registry: .standard)
+    let theirs = ["bn1": "a", "bn2": "b", "conv1": "c", "conv2": "d"]
+    let tensors = Dictionary(
+      uniqueKeysWithValues: model.parameters.map { key, tensor in
+        let (module, part) = (String(key.prefix { $0 != "." }), key.drop { $0 != "." })
+        return ("\(theirs[module] ?? module)\(part)", tensor)
+      })
+    let map = KeyMap(modules: ["conv1", "bn1", "conv2", "bn2"])
+    let (loaded, report) = try model.loadingWeights(from: source(tensors), keyMap: map)
+    #expect(report.isComplete)
+    #expect(equalBytes(loaded.parameters, model.parameters))
+  }
+
   @Test func flattenedFeaturesArePermuted() throws {
     // Columns in the order height, width, channels: value = 100·h + 10·w + c.
     let columns: [Float] = [0, 1, 10, 11, 20, 21, 100, 101, 110, 111, 120, 121]

@@ -129,7 +129,7 @@ private func runSwift(_ code: String) throws -> Outcome {
         conv1: output [1, 64, 54, 54], sees 3×3
         conv2: output [1, 64, 52, 52], sees 5×5
         conv3: output [1, 64, 50, 50], sees 7×7
-        110592 weights, 299261952 multiply-adds
+        110592 weights, 299335680 multiply-adds
       1 × 7×7
         conv1: output [1, 64, 50, 50], sees 7×7
         200704 weights, 501760000 multiply-adds

@@ -200,9 +200,11 @@ public final class AtomicFileWriter {
     }
     let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
     let folderDescriptor = open(folder, O_RDONLY | O_CLOEXEC)
-    if folderDescriptor >= 0 {
-      fsync(folderDescriptor)
-      close(folderDescriptor)
+    guard folderDescriptor >= 0 else { return }
+    defer { close(folderDescriptor) }
+    // EINVAL: a file system that does not sync folders.
+    guard fsync(folderDescriptor) == 0 || errno == EINVAL else {
+      throw LaminaError(.io, systemMessage(), path: path)
     }
   }
 }

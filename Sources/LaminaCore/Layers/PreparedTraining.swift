@@ -58,6 +58,9 @@ public protocol PreparedTraining: Sendable {
   var scratchBytes: Int { get }
   /// What runs, for people. Default empty.
   var summary: String { get }
+  /// This and `next`, which alone reads the one output of this and has no other inputs and no parameters, as one:
+  /// its inputs and parameters are those of this. nil: they stay two. Default nil.
+  func followed(by next: any PreparedTraining) -> (any PreparedTraining)?
   /// The forward pass.
   func forward(_ call: ForwardCall) throws
   /// The backward pass.
@@ -71,6 +74,8 @@ extension PreparedTraining {
   public var outputLayouts: [TensorLayout]? { nil }
   /// None.
   public var savedBytes: Int { 0 }
+  /// They stay two.
+  public func followed(by next: any PreparedTraining) -> (any PreparedTraining)? { nil }
   /// Nothing to say.
   public var summary: String { "" }
 }

@@ -107,6 +107,7 @@ final class TrainingPlan: Sendable {
 
   init(_ compiler: inout TrainingCompiler) throws {
     try compiler.emitForward()
+    try compiler.fuse()
     try compiler.emitBackward()
     let memory = try compiler.placeBuffers()
     features = compiler.features.map { (compiler.graph.name(of: $0), compiler.inference[$0]) }
@@ -367,6 +368,44 @@ struct TrainingCompiler {
       }
       return .place(.fixed(tensor))
     }
+  }
+
+  /// Makes one step of two where a layer can take over what the only reader of its result does.
+  mutating func fuse() throws {
+    var readers: [Int: [Int]] = [:]
+    for (number, draft) in drafts.enumerated() {
+      for case .buffer(let buffer) in draft.inputs { readers[buffer, default: []].append(number) }
+      for case .value(let buffer) in draft.parameters {
+        readers[buffer, default: []].append(number)
+      }
+    }
+    let kept = Set(outputBuffers).union(buffers.compactMap(\.home))
+    var isFused = [Bool](repeating: false, count: drafts.count)
+    for number in drafts.indices {
+      guard case .prepared(let first) = drafts[number].operation,
+        let between = drafts[number].outputs.first, drafts[number].outputs.count == 1,
+        !kept.contains(between), let reader = readers[between]?.first,
+        readers[between]?.count == 1, case .prepared(let next) = drafts[reader].operation,
+        drafts[reader].inputs.count == 1, drafts[reader].parameters.isEmpty,
+        let both = first.followed(by: next), let output = drafts[reader].outputs.first
+      else { continue }
+      var draft = drafts[number]
+      draft.operation = .prepared(both)
+      draft.outputs = drafts[reader].outputs
+      draft.backwardScratchBytes = both.scratchBytes
+      scratchByteCount = max(scratchByteCount, both.scratchBytes)
+      if buffers[output].wantsGradient {
+        if case .supported(let inputs, let outputs) = both.gradient {
+          draft.needs = (inputs, outputs)
+        }
+        draft.saved =
+          both.savedBytes > 0
+          ? makeBuffer(TensorSpec(try Shape([both.savedBytes]), .uint8), .plain) : nil
+      }
+      drafts[reader] = draft
+      isFused[number] = true
+    }
+    drafts = drafts.indices.filter { !isFused[$0] }.map { drafts[$0] }
   }
 
   // MARK: Backward

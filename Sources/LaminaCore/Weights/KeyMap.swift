@@ -1,9 +1,9 @@
 /// How the names and shapes of a weight file become those of a model.
 ///
 /// Names: the ignored ones are dropped, a common prefix `module.` or `model.` is taken off where
-/// the model has none; where `modules` are given, the n-th module of the file, which is what stands
-/// before the last dot of a name, becomes the n-th of them; then the rules apply in order, each to
-/// the result of the one before.
+/// the model has none; where `modules` are given, the n-th convolution of the file becomes the n-th
+/// of them that is one, and so on for each kind of module, which is what stands before the last dot
+/// of a name; then the rules apply in order, each to the result of the one before.
 /// Tensors: the first transform whose pattern matches the name in the file is applied.
 public struct KeyMap: Sendable, Hashable {
   /// One step of renaming.
@@ -33,7 +33,7 @@ public struct KeyMap: Sendable, Hashable {
     /// Columns of a dense weight `[out, height·width·channels]` from the order height, width,
     /// channels to channels, height, width.
     case permuteAfterFlatten(channels: Int, height: Int, width: Int)
-    /// The model's shape, where the two differ only in trailing axes of extent 1: `[out, in]` and
+    /// The model's shape, where the two differ only in axes of extent 1: `[out, in]` and
     /// `[out, in, 1, 1]`.
     case matchUnitAxes
   }

@@ -148,7 +148,9 @@ public struct ImagePipeline: Sendable {
     }
   }
 
-  private func mixed(_ batch: ImageBatch, _ mixing: Mixing, _ random: SampleRandom) throws -> ImageBatch {
+  private func mixed(_ batch: ImageBatch, _ mixing: Mixing, _ random: SampleRandom) throws
+    -> ImageBatch
+  {
     var random = random
     let count = batch.labels.count
     var partners = Array(0..<count)

@@ -58,9 +58,9 @@ typedef enum lk_unary {
 void lk_f32_unary(lk_pool *pool, lk_unary f, float a, float b, const float *x, float *y,
                   size_t count);
 
-/// Gradient by x of Σ dy·f(x): dx[i] = dy[i]·f′, or with `adds` dx[i] += dy[i]·f′. The derivative of
-/// relu, clip, sigmoid and tanh is a function of y = f(x), which `v` then holds; `v` is x for all
-/// others. It is 0 where relu and clip give a bound, and elsewhere that of the branch taken.
+/// Gradient by x of Σ dy·f(x): dx[i] = dy[i]·f′, or with `adds` dx[i] += dy[i]·f′. The derivative
+/// of relu, clip, sigmoid and tanh is a function of y = f(x), which `v` then holds; `v` is x for
+/// all others. It is 0 where relu and clip give a bound, and elsewhere that of the branch taken.
 void lk_f32_unary_gradient(lk_pool *pool, lk_unary f, float a, float b, const float *v,
                            const float *dy, float *dx, bool adds, size_t count);
 
@@ -75,8 +75,9 @@ typedef enum lk_binary {
   LK_DIV,
   LK_MAX,
   LK_MIN,
-  LK_PRELU, ///< a < 0 ? a·b : a
-  LK_POW,   ///< this one and the next: the C library's, one number at a time
+  LK_PRELU,    ///< a < 0 ? a·b : a
+  LK_ADD_RELU, ///< max(a + b, 0); without a gradient of its own: y and that of relu tell it
+  LK_POW,      ///< this one and the next: the C library's, one number at a time
   LK_FMOD,
 } lk_binary;
 

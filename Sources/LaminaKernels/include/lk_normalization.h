@@ -54,8 +54,9 @@ void lk_f32_channel_products(lk_pool *pool, const lk_channel_maps *maps, const l
                              const float *x, const float *mean, const float *dy, float *sums,
                              float *products, float *scratch);
 
-/// dx = a·dy + b·(x − mean) + c by channel, with 0 for dy where y is a bound, or with `adds` added to
-/// dx. dx lies as x does; its halo becomes zeros unless `adds`. Missing channels have a = b = c = 0.
+/// dx = a·dy + b·(x − mean) + c by channel, with 0 for dy where y is a bound, or with `adds` added
+/// to dx. dx lies as x does; its halo becomes zeros unless `adds`. Missing channels have a = b = c
+/// = 0.
 void lk_f32_batch_norm_gradient(lk_pool *pool, const lk_channel_maps *maps,
                                 const lk_batch_norm *norm, const float *x, const float *mean,
                                 const float *a, const float *b, const float *c, const float *dy,
@@ -74,8 +75,8 @@ void lk_f32_normalize(lk_pool *pool, const lk_rows *rows, float epsilon, const f
                       const float *weight, const float *bias, float *y, float *mean,
                       float *inverse_deviation);
 
-/// Adds the gradient of lk_f32_normalize by x to dx. `mean` and `inverse_deviation` are those of the
-/// rows; dy and the gradients by the two may be NULL.
+/// Adds the gradient of lk_f32_normalize by x to dx. `mean` and `inverse_deviation` are those of
+/// the rows; dy and the gradients by the two may be NULL.
 void lk_f32_normalize_gradient(lk_pool *pool, const lk_rows *rows, const float *x,
                                const float *weight, const float *mean,
                                const float *inverse_deviation, const float *dy, const float *dmean,

@@ -47,8 +47,8 @@ void lk_f32_pool_blocked(lk_pool *pool, lk_pooling op, const lk_window_axis axes
                          const float *divisors, size_t channels, size_t in_halo, size_t out_halo,
                          const float *x, float *y, size_t blocks);
 
-/// Adds the gradient of lk_f32_pool by x to dx. A maximum or minimum passes it to the first tap that
-/// equals it. x and y are read by all but averages.
+/// Adds the gradient of lk_f32_pool by x to dx. A maximum or minimum passes it to the first tap
+/// that equals it. x and y are read by all but averages.
 void lk_f32_pool_gradient(lk_pool *pool, lk_pooling op, const lk_window_axis axes[3],
                           const float *divisors, float p, const float *x, const float *y,
                           const float *dy, float *dx, size_t planes);
@@ -65,7 +65,8 @@ void lk_f32_pool_blocked_gradient(lk_pool *pool, lk_pooling op, const lk_window_
                                   float *dx, bool sets, size_t blocks);
 
 /// Adds factor·dy[n, c] to every pixel of channel c of image n, where dx is a map of `batch` images
-/// in blocks of `block` channels, at most 16, with a halo; with `sets` dx is written whole, its halo with zeros.
+/// in blocks of `block` channels, at most 16, with a halo; with `sets` dx is written whole, its
+/// halo with zeros.
 void lk_f32_spread_means(lk_pool *pool, size_t batch, size_t channels, size_t height, size_t width,
                          size_t block, size_t halo, float factor, const float *dy, float *dx,
                          bool sets);

@@ -21,6 +21,15 @@ struct ElementwiseFunction: Sendable {
     lk_f32_unary(pool.handle, code, a, b, x, y, count)
   }
 
+  /// The bounds of a function that does nothing but bound.
+  var bounds: (low: Float, high: Float)? {
+    switch code {
+    case LK_RELU: (0, .infinity)
+    case LK_CLIP: (a, b)
+    default: nil
+    }
+  }
+
   /// Whether the derivative is computed from y, not from x.
   var gradient: Gradient {
     let readsOutput = lk_unary_gradient_reads_output(code)
@@ -99,7 +108,7 @@ struct PreparedElementwise: PreparedLayer {
 
 /// The same with its gradient.
 struct PreparedElementwiseTraining: PreparedTraining {
-  private let function: ElementwiseFunction
+  let function: ElementwiseFunction
   private let layout: TensorLayout
   private let count: Int
 

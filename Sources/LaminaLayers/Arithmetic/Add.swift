@@ -21,16 +21,18 @@ package struct Add: BinaryLayer {
   }
 }
 
-/// A sum of `float32` tensors of one shape, all plain or all in one blocked layout.
+/// A sum of `float32` tensors of one shape, all plain or all in one blocked layout; of two, with a ReLU behind it.
 struct PreparedSumTraining: PreparedTraining {
   private let layout: TensorLayout
   private let inputCount: Int
   private let count: Int
+  private var hasReLU = false
 
   var inputLayouts: [TensorLayout]? { [TensorLayout](repeating: layout, count: inputCount) }
   var outputLayouts: [TensorLayout]? { [layout] }
-  var gradient: Gradient { .supported(inputs: false, outputs: false) }
+  var gradient: Gradient { .supported(inputs: false, outputs: hasReLU) }
   var scratchBytes: Int { 0 }
+  var summary: String { hasReLU ? "sum and relu" : "" }
 
   /// nil when the inputs are something else.
   init?(_ context: TrainingContext) {
@@ -45,12 +47,22 @@ struct PreparedSumTraining: PreparedTraining {
     count = layout.byteCount(output) / 4
   }
 
+  /// With a ReLU.
+  func followed(by next: any PreparedTraining) -> (any PreparedTraining)? {
+    guard inputCount == 2, !hasReLU,
+      (next as? PreparedElementwiseTraining)?.function.code == LK_RELU
+    else { return nil }
+    var fused = self
+    fused.hasReLU = true
+    return fused
+  }
+
   func forward(_ call: ForwardCall) throws {
     let all = try Shape([count])
     let (shape, y) = (Broadcast(all, all, to: all), call.outputs[0].floats)
     for (index, input) in call.inputs.enumerated().dropFirst() {
       let sum = index == 1 ? call.inputs[0].floats : UnsafePointer(y)
-      shape.run(LK_ADD, sum, input.floats, y, call.pool)
+      shape.run(hasReLU ? LK_ADD_RELU : LK_ADD, sum, input.floats, y, call.pool)
     }
   }
 
@@ -58,9 +70,10 @@ struct PreparedSumTraining: PreparedTraining {
     guard let dy = call.outputGradients[0]?.floats else { return }
     for (index, gradient) in call.inputGradients.enumerated() {
       guard let gradient else { continue }
+      let y = call.outputs[0]?.floats
       lk_f32_unary_gradient(
-        call.pool.handle, LK_SCALE, 1, 0, dy, dy, gradient.floats, !call.setsInputGradient(index),
-        count)
+        call.pool.handle, hasReLU ? LK_RELU : LK_SCALE, 1, 0, y ?? dy, dy, gradient.floats,
+        !call.setsInputGradient(index), count)
     }
   }
 }

@@ -48,6 +48,10 @@ struct BroadcastSum: Sendable {
     _ x: UnsafePointer<Float>, factor: Float = 1, into y: UnsafeMutablePointer<Float>,
     sets: Bool = false, scratch: UnsafeMutablePointer<Float>?, _ pool: ThreadPool
   ) {
+    if passes.contains(where: { $0.length == 0 }) {
+      if sets { y.update(repeating: 0, count: count) }
+      return
+    }
     var (source, target) = (x, scratch)
     for pass in passes {
       guard let sum = target else { return }

@@ -446,7 +446,7 @@ extension Convolution {
 
   /// The fast path of training.
   func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)? {
-    guard context.outputs[0].shape.count > 0 else { return nil }
+    guard context.inputs[0].shape.count > 0, context.outputs[0].shape.count > 0 else { return nil }
     let plan = try plan(for: context.inputs[0], allowsWinograd: !context.isStrict)
     return ConvolutionTraining(plan, context, hasBias: hasBias)
   }

@@ -36,7 +36,8 @@ package struct Where: Layer {
   }
 
   package func backward(_ call: BackwardCall) throws {
-    guard let dy = call.outputGradients[0], let condition = call.inputs[0], let scratch = call.floats
+    guard let dy = call.outputGradients[0], let condition = call.inputs[0],
+      let scratch = call.floats
     else { return }
     let (isTrue, gradients) = (condition.elements(as: Bool.self), dy.elements(as: Float.self))
     for (input, choice) in [(1, true), (2, false)] {

@@ -5,13 +5,15 @@ import LaminaKernels
 ///
 /// With x̂ = (x − μ)/√(σ² + epsilon) of the batch and n numbers in a channel: dbias = Σ dy, dweight = Σ dy·x̂,
 /// dx = weight/√(σ² + epsilon)·(dy − dbias/n − x̂·dweight/n). A frozen layer has constant statistics, and
-/// dx = weight/√(running_var + epsilon)·dy.
+/// dx = weight/√(running_var + epsilon)·dy. A clamp behind it is part of the kernels: dy counts where y lies
+/// between the bounds, which x tells.
 struct BatchNormTraining: PreparedTraining {
   private let layer: BatchNorm
   private let maps: lk_channel_maps
   private let layouts: (input: TensorLayout, output: TensorLayout)
   /// Floats in a table by channel.
   private let tableCount: Int
+  private var bounds: (low: Float, high: Float) = (-.infinity, .infinity)
 
   var inputLayouts: [TensorLayout]? { [layouts.input] }
   var outputLayouts: [TensorLayout]? { [layouts.output] }
@@ -86,8 +88,21 @@ struct BatchNormTraining: PreparedTraining {
     _ scales: UnsafeMutablePointer<Float>, _ shifts: UnsafeMutablePointer<Float>
   ) -> lk_batch_norm {
     lk_batch_norm(
-      scale: UnsafePointer(scales), shift: UnsafePointer(shifts), low: -.infinity, high: .infinity)
+      scale: UnsafePointer(scales), shift: UnsafePointer(shifts), low: bounds.low,
+      high: bounds.high)
   }
+
+  /// With a clamp.
+  func followed(by next: any PreparedTraining) -> (any PreparedTraining)? {
+    guard let bounds = (next as? PreparedElementwiseTraining)?.function.bounds,
+      self.bounds == (-.infinity, .infinity)
+    else { return nil }
+    var fused = self
+    fused.bounds = bounds
+    return fused
+  }
+
+  var summary: String { bounds == (-.infinity, .infinity) ? "" : "batch norm and clamp" }
 
   private func updateStatistics(
     _ call: ForwardCall, _ mean: UnsafePointer<Float>, _ variance: UnsafePointer<Float>

@@ -9,7 +9,7 @@ extension Trainer {
     do {
       try folder.save(try makeCheckpoint(), step: batchesSoFar)
     } catch let error as LaminaError where options.checkpoints?.goesOnWithout == true {
-      messages.append("no checkpoint at step \(optimizer.step): \(error)")
+      note("no checkpoint at step \(optimizer.step): \(error)")
     }
   }
 

@@ -43,7 +43,7 @@ func kerasSnakeCase(_ name: String) -> String {
 struct KerasConfig {
   var name: String
   var isSequential: Bool
-  /// Whether Keras 3 wrote it, which names modules.
+  /// Whether Keras 3 wrote it, which names modules: of layers, in `.h5` files only of their types.
   var isKeras3: Bool
   var layers: [KerasLayer]
   var inputs: [KerasLayer.Origin] = []
@@ -82,7 +82,9 @@ struct KerasConfig {
         .limit, "expected at most \(limits.nodes) layers, found \(list.count)", path: path)
     }
     layers = []
-    isKeras3 = list.contains { $0["module"] != nil }
+    isKeras3 = list.contains {
+      $0["module"] != nil || $0["config"]?["dtype"]?["module"] != nil
+    }
     for (index, layer) in list.enumerated() {
       layers.append(
         try KerasConfig.layer(layer, path: "\(path).layers[\(index)]", limits: limits, depth))

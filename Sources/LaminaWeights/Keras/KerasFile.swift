@@ -140,15 +140,37 @@ public struct KerasFile: TensorSource {
     private var modules: Set<String> = []
     private var byteCount = 0
     private var hasConfig = false
-    /// For files that do not tell the order of their layers: where each layer's data start, and its
-    /// keys.
-    private var starts: [(position: Int, keys: Range<Int>)] = []
+    /// For files that do not tell the order of their layers: the group of each layer, where its data
+    /// start, and its keys.
+    private var starts: [(path: [String], position: Int, keys: Range<Int>)] = []
 
-    /// The keys in the order of the layers, by the places of their data where nothing else tells.
+    /// The keys in the order of the layers. Where nothing else tells, that is the order of the
+    /// numbers within a class, and of the places of their data between classes.
     var orderedKeys: [String] {
       guard !starts.isEmpty else { return keys }
-      return starts.sorted { ($0.position, $0.keys.lowerBound) < ($1.position, $1.keys.lowerBound) }
-        .flatMap { keys[$0.keys] }
+      var positions: [[String]: Int] = [:]
+      for start in starts {
+        for depth in 1...max(start.path.count, 1) {
+          positions[Array(start.path.prefix(depth)), default: .max] =
+            min(positions[Array(start.path.prefix(depth)), default: .max], start.position)
+        }
+      }
+      var ranks: [[String]: Int] = [:]
+      for (_, siblings) in Dictionary(grouping: positions.keys, by: { $0.dropLast() }) {
+        let byPosition = siblings.sorted {
+          (positions[$0] ?? 0, $0.last ?? "") < (positions[$1] ?? 0, $1.last ?? "")
+        }
+        var numbered = Dictionary(grouping: siblings) { Self.className($0.last ?? "") }
+          .mapValues { $0.sorted { Self.number($0.last ?? "") > Self.number($1.last ?? "") } }
+        for (rank, place) in byPosition.enumerated() {
+          if let next = numbered[Self.className(place.last ?? "")]?.popLast() { ranks[next] = rank }
+        }
+      }
+      let order = starts.map { start in
+        start.path.indices.map { ranks[Array(start.path[...$0])] ?? 0 }
+      }
+      return starts.indices.sorted { order[$0].lexicographicallyPrecedes(order[$1]) }
+        .flatMap { keys[starts[$0].keys] }
     }
 
     init(name: String, limits: Limits) {
@@ -198,6 +220,34 @@ public struct KerasFile: TensorSource {
 
     // MARK: Layers by name
 
+    /// The addresses of objects below a group; groups that names lead through are read once.
+    private struct Members {
+      private let reader: HDF5Reader
+      private var groups: [[String]: [String: Int]]
+
+      init(_ group: HDF5Object, _ reader: HDF5Reader) throws {
+        self.reader = reader
+        groups = [[]: Dictionary(try group.members(reader)) { first, _ in first }]
+      }
+
+      /// Names of layers and weights may have slashes: `fire2/squeeze1x1`.
+      mutating func address(_ path: [String]) throws -> Int? {
+        guard path.count <= 64 else { return nil }
+        var address: Int?
+        for depth in path.indices {
+          let prefix = Array(path[..<depth])
+          if groups[prefix] == nil, let address {
+            let inner = try HDF5Object(reader, at: address)
+            groups[prefix] =
+              inner.isGroup ? Dictionary(try inner.members(reader)) { first, _ in first } : [:]
+          }
+          address = groups[prefix]?[path[depth]]
+          if address == nil { return nil }
+        }
+        return address
+      }
+    }
+
     /// Files that list `layer_names`, and `weight_names` in each layer's group.
     mutating func collectLayers(
       _ layers: [String], of group: HDF5Object, _ reader: HDF5Reader, config: KerasConfig?
@@ -214,10 +264,10 @@ public struct KerasFile: TensorSource {
           }
         }
       }
-      let members = Dictionary(try group.members(reader)) { first, _ in first }
+      var members = try Members(group, reader)
       for layer in layers {
         let shown = "\(name): \(layer.escapedForDisplay())"
-        guard let address = members[layer] else {
+        guard let address = try members.address(layer.split(separator: "/").map(String.init)) else {
           throw LaminaError(.format, "expected a group of the layer, found none", path: shown)
         }
         let object = try HDF5Object(reader, at: address)
@@ -237,35 +287,21 @@ public struct KerasFile: TensorSource {
       let paths = weights.map { $0.split(separator: "/").map(String.init) }
       let scopes = Set(paths.map { $0.dropLast().last ?? "" })
       var modules: [String: String] = [:]
-      // The groups that names lead through, read once.
-      var groups: [[String]: [String: Int]] = [
-        []: Dictionary(try object.members(reader)) { first, _ in first }
-      ]
+      var members = try Members(object, reader)
       for (weight, path) in zip(weights, paths) {
         let shown = "\(name): \(layer.escapedForDisplay())/\(weight.escapedForDisplay())"
-        guard let last = path.last, path.count <= 64 else {
+        guard let last = path.last else {
           throw LaminaError(
             .format, "expected the name of a weight, found '\(weight.escapedForDisplay())'",
             path: shown)
         }
-        var address: Int?
-        for depth in path.indices {
-          let prefix = Array(path[..<depth])
-          if groups[prefix] == nil, let address {
-            let inner = try HDF5Object(reader, at: address)
-            groups[prefix] =
-              inner.isGroup ? Dictionary(try inner.members(reader)) { first, _ in first } : [:]
-          }
-          address = groups[prefix]?[path[depth]]
-          if address == nil { break }
-        }
-        guard let address else {
+        guard let address = try members.address(path) else {
           throw LaminaError(.format, "expected a dataset, found none", path: shown)
         }
         let scope = path.dropLast().last ?? ""
         let inner = isModel || scopes.count > 1 ? scope : layer
         if modules[scope] == nil { modules[scope] = try unique(inner, in: layer) }
-        let variable = Self.variable(last, of: layer)
+        let variable = Self.variable(last, of: layer.split(separator: "/").last ?? "")
         let siblings = paths.filter { $0.dropLast().last ?? "" == scope }.compactMap(\.last)
         let isSeparable = siblings.contains { $0.hasPrefix("pointwise_kernel") }
         let className = classes[inner] ?? (isSeparable ? "separable_conv2d" : nil)
@@ -276,7 +312,7 @@ public struct KerasFile: TensorSource {
     }
 
     /// `kernel:0` → `kernel`; of Keras 1 `convolution2d_1_W` → `kernel`.
-    private static func variable(_ name: String, of layer: String) -> String {
+    private static func variable(_ name: String, of layer: Substring) -> String {
       let name = String(name.prefix { $0 != ":" })
       let old = [
         "_W": "kernel", "_b": "bias", "_gamma": "gamma", "_beta": "beta",
@@ -284,6 +320,11 @@ public struct KerasFile: TensorSource {
       ]
       guard name.hasPrefix(layer) else { return name }
       return old[String(name.dropFirst(layer.count))] ?? name
+    }
+
+    /// The number of a group among those of its class: `depthwise_conv2d_7` → 7.
+    private static func number(_ group: String) -> Int {
+      Int(group.dropFirst(className(group).count + 1)) ?? 0
     }
 
     /// The class that a group is named for: `depthwise_conv2d_7` → `depthwise_conv2d`.
@@ -399,7 +440,7 @@ public struct KerasFile: TensorSource {
           path: "\(path.joined(separator: "/"))/vars/\(index)")
       }
       if !hasConfig, let first = entries[keys[count]] {
-        starts.append((first.dataset.position, count..<keys.count))
+        starts.append((path, first.dataset.position, count..<keys.count))
       }
     }
   }

@@ -71,7 +71,8 @@ private struct Imported {
 /// Whether to take a file's own graph: a whole model of Keras may also give its weights to a named one.
 private func bringsGraph(_ path: String, _ name: String?) throws -> Bool {
   if path.lowercased().hasSuffix(".onnx") { return true }
-  return try name == nil && ModelFile.hasGraph(path: path)
+  // What is wrong with a file, its reader says.
+  return name == nil && (try? ModelFile.isForeignModel(path: path)) ?? false
 }
 
 private func importGraph(_ path: String, _ name: String?, _ rules: String?) throws -> Imported {

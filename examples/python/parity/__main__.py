@@ -15,8 +15,15 @@ from pathlib import Path
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import lamina
-from parity import keras_networks, onnx_files, torch_networks
-from parity.table import show, summarise
+from parity import keras_networks, onnx_files, pretrained, torch_networks
+from parity.table import Row, show, summarise
+
+
+def without_counterpart(rows):
+    """A failed row for each network of the catalogue that nothing was compared with."""
+    compared = {row.name for row in rows if "ONNX Runtime" not in row.what}
+    return [Row(name, "", "", "no row compares it with anything", False) for name in lamina.architectures()
+            if name not in compared]
 
 
 def main():
@@ -24,8 +31,10 @@ def main():
     warnings.simplefilter("ignore")
     logging.getLogger("absl").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
-        modules = torch_networks, keras_networks, onnx_files
+        modules = torch_networks, keras_networks, onnx_files, pretrained
         rows = show(itertools.chain.from_iterable(module.rows(Path(folder), names) for module in modules))
+    if not names:
+        rows += show(without_counterpart(rows), heading=False)
     sys.exit(0 if summarise(rows) else 1)
 
 

@@ -142,6 +142,8 @@ def block_zoo(height, width):
     x = layers.ZeroPadding2D(((0, 1), (2, 1)))(x)
     x = layers.Conv2DTranspose(5, 4, strides=3, padding="same", activation="sigmoid")(x)
     x = layers.Conv2DTranspose(4, 2, strides=3)(x)
+    # Of even maps PyTorch's backend averages borders otherwise than Keras' other backends do.
+    x = layers.ZeroPadding2D(((0, 1), (0, 1)))(x)
     x = layers.Concatenate()([layers.MaxPooling2D(3, 2, padding="same")(x),
                               layers.AveragePooling2D(3, 2, padding="same")(x)])
     gate = layers.GlobalAveragePooling2D()(x)
@@ -177,7 +179,7 @@ NETWORKS = [
             {f"block{block}_pool": f"features.{number}" for block, number in enumerate((4, 9, 18, 27, 36), 1)}
             | {"fc1": "classifier.1", "fc2": "classifier.4"}, ((224, 224),)),
     Network("mobilenet_v1", application("MobileNet"), {name: name for name in MOBILENET}),
-    Network("mobilenet_v2 of Keras", application("MobileNetV2"), {"block_6_expand_relu": "", "out_relu": ""},
+    Network("keras_mobilenet_v2", application("MobileNetV2"), {"block_6_expand_relu": "", "out_relu": ""},
             in_catalogue=False),
     Network("inception_v3_keras", application("InceptionV3"), INCEPTION, ((299, 299), (203, 167)), numbered=True),
     Network("inception_resnet_v2_keras", application("InceptionResNetV2"), INCEPTION_RESNET,
@@ -185,8 +187,8 @@ NETWORKS = [
     Network("xception_keras", application("Xception"), XCEPTION, ((299, 299), (203, 167)), numbered=True),
     Network("resnet34_textbook", textbook_resnet34, TEXTBOOK, whole=False),
     Network("fashion_mnist_cnn", fashion_mnist_cnn, FASHION, ((28, 28),)),
-    Network("layers of Keras", block_zoo, sizes=((20, 23),), in_catalogue=False, scale=255),
-    Network("a layer called twice", shared_layers, sizes=((12, 10),), in_catalogue=False),
+    Network("keras_layers", block_zoo, sizes=((20, 23),), in_catalogue=False, scale=255),
+    Network("keras_shared_layers", shared_layers, sizes=((12, 10),), in_catalogue=False),
 ]
 
 

@@ -58,7 +58,8 @@ class ChosenMaps(nn.Module):
         maps = []
         for layer, rows in zip(self.children(), self.TABLE):
             for row, weight, bias in zip(rows, layer.weight, layer.bias):
-                maps.append(functional.conv2d(x[:, sorted(row)], weight[None], bias[None]))
+                chosen = torch.cat([x[:, place:place + 1] for place in sorted(row)], 1)
+                maps.append(functional.conv2d(chosen, weight[None], bias[None]))
         return torch.cat(maps, 1)
 
 

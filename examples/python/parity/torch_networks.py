@@ -127,25 +127,31 @@ NETWORKS = [
 
 
 def randomise(network, size):
-    """Gives a network weights under which every layer matters to the output, and its norms the statistics of a batch
-    of this size: fresh ones hide mistakes, and any others let values grow from layer to layer."""
+    """Gives a network weights under which every layer matters to the output, and its norms statistics that suit an
+    input of this size: fresh ones hide mistakes, and others let values grow, or errors."""
+    def calibrate(norm, inputs):
+        squares = inputs[0].square()
+        norm.running_var.copy_(squares.mean([axis for axis in range(squares.ndim) if axis != 1]))
+        norm.running_mean.normal_(0, 0.1).mul_(norm.running_var.sqrt())
+
+    hooks = []
     for module in network.modules():
         if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
             torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 torch.nn.init.normal_(module.bias, 0, 0.1)
         elif isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-            torch.nn.init.normal_(module.bias, 0, 0.1)
+            torch.nn.init.uniform_(module.weight, 0.2, 0.8)
+            # Biases as large as what they are added to: otherwise rounding errors grow from layer to layer.
+            torch.nn.init.normal_(module.bias, 0, 0.5)
+            hooks.append(module.register_forward_pre_hook(calibrate))
     network.eval()
-    norms = [module for module in network.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.train().momentum = None
-    if norms:
+    if hooks:
         with torch.no_grad():
             network(torch.randn(size))
-    return network.eval()
+    for hook in hooks:
+        hook.remove()
+    return network
 
 
 def save_legacy(tensors, path):

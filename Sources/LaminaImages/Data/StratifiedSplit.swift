@@ -5,7 +5,7 @@ import LaminaCore
 ///
 /// In each class the pictures with the smallest keyed hashes of their contents are held out, `fraction` of the class and
 /// at least one where it has two.
-public struct Split: Sendable {
+public struct StratifiedSplit: Sendable {
   /// Positions of the pictures to train with, in the order of the set.
   public let training: [Int]
   /// Positions of those held out, in the order of the set.
