@@ -160,7 +160,7 @@ void lk_winograd_pack(lk_pool *pool, const lk_blocked_conv *b, const float *weig
   lk_parallel_for(pool, make_plan(b).panels, pack_panel, &(packing){b, weight, false, packed});
 }
 
-enum { MAX_WINDOW = LK_MAX_TILE_TAPS * LK_MAX_TILE_TAPS };
+enum { MAX_WINDOW = 25 };
 
 /// One block of input channels of a panel.
 static void repack_block(void *context, size_t index) {
@@ -174,32 +174,27 @@ static void repack_block(void *context, size_t index) {
   const size_t width = lk_least(2, p.blocks_out - block) * lanes;
   float *panel = packing->packed + block * lanes * p.positions * p.steps;
   const size_t end = lk_least(first_channel + lanes, p.steps);
-  float windows[LK_STEP_CHANNELS * MAX_WINDOW * LK_MAX_BLOCK];
-  float turned[MAX_WINDOW * LK_MAX_BLOCK];
-  for (size_t first = 0; first < width; first += lanes) {
-    const size_t start = block * lanes + first;
-    const size_t outputs = lk_least(lanes, conv->out_channels - start);
-    for (size_t step = first_channel; step < end; step += LK_STEP_CHANNELS) {
-      const size_t count = channels > step ? lk_least(LK_STEP_CHANNELS, channels - step) : 0;
-      memset(windows + count * taps * lanes, 0,
-             (LK_STEP_CHANNELS - count) * taps * lanes * sizeof *windows);
-      if (!packing->is_adjoint) {
-        transpose(packing->weight + (start * channels + step) * taps, channels * taps, outputs,
-                  count * taps, 1, windows, lanes);
-      } else {
-        for (size_t i = 0; i < count; i++) {
-          transpose(packing->weight + ((step + i) * conv->out_channels + start) * taps, taps,
-                    outputs, taps, 1, turned, lanes);
-          for (size_t tap = 0; tap < taps; tap++)
-            memcpy(windows + (i * taps + tap) * lanes, turned + (taps - 1 - tap) * lanes,
-                   lanes * sizeof *windows);
-        }
-      }
-      for (size_t i = 0; i < LK_STEP_CHANNELS; i++)
-        p.transforms->weight(windows + i * taps * lanes, panel + (step + i) * width + first,
-                             p.steps * width);
-    }
+  const size_t count = lk_least(lanes, channels - first_channel);
+  float windows[2][LK_MAX_BLOCK * MAX_WINDOW * LK_MAX_BLOCK], turned[MAX_WINDOW * LK_MAX_BLOCK];
+  for (size_t v = 0; v * lanes < width; v++) {
+    const size_t start = (block + v) * lanes;
+    memset(windows[v] + count * taps * lanes, 0, (lanes - count) * taps * lanes * sizeof(float));
+    if (!packing->is_adjoint)
+      transpose(packing->weight + (start * channels + first_channel) * taps, channels * taps,
+                lk_least(lanes, conv->out_channels - start), count * taps, 1, windows[v], lanes);
   }
+  for (size_t i = first_channel; i < end; i++)
+    for (size_t v = 0; v * lanes < width; v++) {
+      const size_t start = (block + v) * lanes;
+      float *window = windows[v] + (i - first_channel) * taps * lanes;
+      if (packing->is_adjoint && i < channels) {
+        transpose(packing->weight + (i * conv->out_channels + start) * taps, taps,
+                  lk_least(lanes, conv->out_channels - start), taps, 1, turned, lanes);
+        for (size_t tap = 0; tap < taps; tap++)
+          memcpy(window + tap * lanes, turned + (taps - 1 - tap) * lanes, lanes * sizeof(float));
+      }
+      p.transforms->weight(window, panel + i * width + v * lanes, p.steps * width);
+    }
 }
 
 void lk_winograd_repack(lk_pool *pool, const lk_blocked_conv *b, const float *weight,
