@@ -32,6 +32,7 @@ public final class Trainer {
   let folder: CheckpointFolder?
   var measured = TrainingScore()
   var rollbacks = 0
+  lazy var modelHash = hashModel()
   private let objective: Objective
   private var pendingBatches = 0
   private var gradientNorm = 0.0

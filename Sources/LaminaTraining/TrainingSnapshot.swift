@@ -59,3 +59,16 @@ extension Trainer {
     }
   }
 }
+
+extension Model {
+  /// The CRC32C over the bytes of the parameters whose keys a condition accepts, in the order of the keys: equal before
+  /// and behind a training for those that were frozen.
+  public func checksum(where isWanted: (_ key: String) -> Bool) -> String {
+    var checksum = CRC32C()
+    for (key, tensor) in parameters.sorted(by: { $0.key < $1.key }) where isWanted(key) {
+      tensor.withBytes { checksum.update($0) }
+    }
+    let digits = String(checksum.value, radix: 16)
+    return String(repeating: "0", count: 8 - digits.count) + digits
+  }
+}

@@ -21,7 +21,7 @@ extension Trainer {
   }
 
   /// The checksum of the graph and of what does not learn.
-  private var modelHash: String {
+  func hashModel() -> String {
     var checksum = CRC32C()
     for node in session.model.graph.nodes { checksum.update(Array(node.path.utf8)) }
     let learned = Set((session.weights + session.buffers).map(\.key))
