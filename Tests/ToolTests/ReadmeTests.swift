@@ -62,6 +62,11 @@ func commandsCAndPythonOfTheReadmeAgree() throws {
     entry.makeModel(registry: .standard),
     to: folder.path("downloads/efficientnet_lite0.safetensors"))
   _ = try folder.file("downloads/chelsea.png", Sample.picture)
+  for name in ["cat", "dog"] {
+    try FileManager.default.createDirectory(
+      at: folder.url.appendingPathComponent("photos/\(name)"), withIntermediateDirectories: true)
+    _ = try folder.file("photos/\(name)/1.png", Sample.picture)
+  }
   let environment = [
     "PATH": "\(prefix)/bin:/usr/local/bin:/usr/bin:/bin",
     "PKG_CONFIG_PATH": "\(prefix)/lib/pkgconfig",

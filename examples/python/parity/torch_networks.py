@@ -132,6 +132,8 @@ def randomise(network, size):
     def calibrate(norm, inputs):
         squares = inputs[0].square()
         norm.running_var.copy_(squares.mean([axis for axis in range(squares.ndim) if axis != 1]))
+        # A channel that is nearly silent would come out as loud rounding errors.
+        norm.running_var.clamp_(min=0.1 * norm.running_var.mean())
         norm.running_mean.normal_(0, 0.1).mul_(norm.running_var.sqrt())
 
     hooks = []
