@@ -318,7 +318,7 @@ LK_INLINE vf channel_vector(const float *p, bool is_blocked) {
 /// dy, or 0 where batch normalisation gives a bound.
 LK_INLINE vf inner_gradient(vf x, vf dy, vf scale, vf shift, vf low, vf high) {
   const vf y = vf_fma(x, scale, shift);
-  return (vf)((vi)dy & (y > low) & (y < high));
+  return vf_select((y <= low) | (y >= high), vf_set(0), dy);
 }
 
 /// Sums over rows of two functions of position: `body` adds to first[j] and second[j]. Each row's

@@ -288,51 +288,36 @@ LK_INLINE void add_lanes(float *p, vf v, int lanes) {
     vf_store_first(p, vf_load_first(p, lanes) + v, lanes);
 }
 
-/// Adds the gradient g of one window with the maximum `best` to its taps.
-LK_INLINE void pool_gradient_taps(lk_pooling op, const float *x, float *dx, vf g, vf best,
-                                  size_t height_taps, size_t height_step, size_t width_taps,
-                                  size_t width_step, int lanes) {
-  vi open = ~(vi){0};
-  for (size_t h = 0; h < height_taps; h++)
-    for (size_t t = 0; t < width_taps; t++) {
-      const size_t tap = h * height_step + t * width_step;
-      if (op == LK_POOL_MAX) {
-        const vi below = load_lanes(x + tap, lanes) < best;
-        add_lanes(dx + tap, (vf)((vi)g & open & ~below), lanes);
-        open &= below;
-      } else {
-        add_lanes(dx + tap, g, lanes);
-      }
-    }
-}
-
 LK_INLINE void pool_blocked_gradient_row(lk_pooling op, const lk_window_axis *w,
                                          const float *width_divisors, float divisor, const float *x,
                                          const float *y, const float *dy, float *dx,
                                          size_t height_taps, size_t height_step, size_t channels) {
   const size_t reach = (w->kernel - 1) * w->dilation + 1, limit = w->before + w->input;
-  const size_t width_step = w->dilation * channels;
   for (size_t o = 0; o < w->output; o++) {
     const size_t start = o * w->stride;
     const bool whole = start >= w->before && start + reach <= limit;
     const lk_taps taps = whole ? (lk_taps){0, w->kernel} : lk_taps_inside(w, o);
-    const size_t width_taps = taps.end - taps.first;
     const size_t first = (start + taps.first * w->dilation - w->before) * channels;
     const float scale =
         op == LK_POOL_AVERAGE ? 1 / vf_max(vf_set(divisor * width_divisors[o]), vf_set(1))[0] : 1;
     for (size_t c = 0; c < channels; c += LK_LANES) {
       const int lanes = channels - c < LK_LANES ? (int)(channels - c) : LK_LANES;
-      const size_t at = o * channels + c, tap = first + c;
+      const size_t at = o * channels + c;
       const vf g = load_lanes(dy + at, lanes) * scale;
       const vf best = op == LK_POOL_MAX ? load_lanes(y + at, lanes) : g;
-      const float *from = op == LK_POOL_MAX ? x + tap : NULL;
-      if (lanes == LK_LANES && height_taps == 3 && width_taps == 3)
-        pool_gradient_taps(op, from, dx + tap, g, best, 3, height_step, 3, width_step, LK_LANES);
-      else if (lanes == LK_LANES && height_taps == 2 && width_taps == 2)
-        pool_gradient_taps(op, from, dx + tap, g, best, 2, height_step, 2, width_step, LK_LANES);
-      else
-        pool_gradient_taps(op, from, dx + tap, g, best, height_taps, height_step, width_taps,
-                           width_step, lanes);
+      vi open = ~(vi){0};
+      for (size_t h = 0; h < height_taps; h++)
+        for (size_t t = 0; t < taps.end - taps.first; t++) {
+          const size_t tap = first + h * height_step + t * w->dilation * channels + c;
+          if (op == LK_POOL_MAX) {
+            const vf v = load_lanes(x + tap, lanes);
+            const vi hit = ((v == best) | (v != v)) & open;
+            open &= ~hit;
+            add_lanes(dx + tap, vf_select(hit, g, vf_set(0)), lanes);
+          } else {
+            add_lanes(dx + tap, g, lanes);
+          }
+        }
     }
   }
 }
