@@ -24,7 +24,7 @@ struct LearningRateSearchTests {
     let trainer = try Trainer(model: model, data: data, options: options)
     try trainer.fit()
     let losses = trainer.history.compactMap { $0["loss"] }
-    #expect(losses == losses.sorted(by: >))
+    #expect(try #require(losses.last) < #require(losses.first))
     expectError(.cancelled, "the search was stopped") {
       try LearningRateSearch(model: model, data: data, options: options) { $0 < 3 }
     }
