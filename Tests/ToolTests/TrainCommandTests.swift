@@ -3,7 +3,8 @@ import Lamina
 import Testing
 
 /// MNIST's four files with pictures whose bright half tells the class, 0 or 1.
-private func writeDigits(to folder: TemporaryFolder, training: Int = 80, checking: Int = 40) throws {
+private func writeDigits(to folder: TemporaryFolder, training: Int = 80, checking: Int = 40) throws
+{
   func bigEndian(_ number: Int) -> [UInt8] {
     (0..<4).map { UInt8(truncatingIfNeeded: number >> (24 - 8 * $0)) }
   }
@@ -19,7 +20,8 @@ private func writeDigits(to folder: TemporaryFolder, training: Int = 80, checkin
     let header = [0, 0, 8, 3] + bigEndian(count) + bigEndian(8) + bigEndian(8)
     _ = try folder.file("digits/\(name)-images-idx3-ubyte", header + pixels)
     let labels = (first..<first + count).map { UInt8($0 % 2) }
-    _ = try folder.file("digits/\(name)-labels-idx1-ubyte", [0, 0, 8, 1] + bigEndian(count) + labels)
+    _ = try folder.file(
+      "digits/\(name)-labels-idx1-ubyte", [0, 0, 8, 1] + bigEndian(count) + labels)
   }
 }
 
@@ -80,7 +82,8 @@ private func digits() throws -> TemporaryFolder {
     _ = try Tool.run(
       "train", "lenet5", "digits", "-o", "a.safetensors", "--epochs", "2", in: folder.url)
     let outcome = try Tool.run(
-      "finetune", "a.safetensors", "digits", "-o", "b.safetensors", "--head-epochs", "3", "--epochs",
+      "finetune", "a.safetensors", "digits", "-o", "b.safetensors", "--head-epochs", "3",
+      "--epochs",
       "1", "--json", in: folder.url)
     #expect(outcome.status == 0, "\(outcome.errors)")
     let stages = try outcome.output.split(separator: "\n").map {
