@@ -145,13 +145,6 @@ struct GradientCheck {
   }
 }
 
-extension Tensor {
-  /// A view to fill a tensor that was just made; valid while it lives.
-  var mutableView: MutableTensorView {
-    MutableTensorView(shape, type, UnsafeMutableRawPointer(mutating: view.baseAddress))
-  }
-}
-
 extension AlignedBuffer {
   fileprivate var bytes: UnsafeMutableRawBufferPointer {
     UnsafeMutableRawBufferPointer(start: baseAddress, count: byteCount)

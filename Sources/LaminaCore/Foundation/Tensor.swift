@@ -148,6 +148,11 @@ public struct Tensor: Sendable {
     TensorView(shape, type, storage.baseAddress + byteOffset, owner: storage)
   }
 
+  /// A view to write a tensor that nobody else reads meanwhile; valid while it lives.
+  package var mutableView: MutableTensorView {
+    MutableTensorView(shape, type, storage.baseAddress + byteOffset)
+  }
+
   /// The bytes, to read.
   public func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
     try body(UnsafeRawBufferPointer(start: storage.baseAddress + byteOffset, count: byteCount))

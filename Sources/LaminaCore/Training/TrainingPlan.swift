@@ -6,22 +6,8 @@ import LaminaKernels
 /// Nodes that no learned parameter reaches, and that do not train, are left to `trunk`: a session runs them as
 /// in inference, and what they compute comes in as a feature.
 final class TrainingPlan: Sendable {
-  /// A tensor of a step.
-  struct Operand: Sendable {
-    var shape: Shape
-    var type: ElementType
-    var place: Place
-  }
-
-  /// Where a tensor lives.
-  enum Place: Sendable {
-    /// At an offset in the arena.
-    case arena(Int)
-    /// A value known when the plan was made.
-    case constant(Tensor)
-    /// A feature, by its position in `features`.
-    case feature(Int)
-  }
+  /// A tensor of a step; an input is a feature, by its position in `features`.
+  typealias Operand = Plan.Operand
 
   /// Where a parameter is found.
   enum Parameter: Sendable {
@@ -547,7 +533,7 @@ struct TrainingCompiler {
 
     func operand(_ buffer: Int) -> TrainingPlan.Operand {
       let owner = memory(of: buffer)
-      let place = buffers[owner].feature.map { TrainingPlan.Place.feature($0) }
+      let place = buffers[owner].feature.map { Plan.Place.input($0) }
       return TrainingPlan.Operand(
         shape: buffers[buffer].shape, type: buffers[buffer].type,
         place: place ?? .arena(offsets[owner]))

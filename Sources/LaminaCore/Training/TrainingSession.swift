@@ -251,7 +251,7 @@ private final class TrainingExecution {
     }
     for (number, step) in plan.steps.enumerated() {
       for (position, operand) in step.inputs.enumerated() {
-        if case .feature(let feature) = operand.place {
+        if case .input(let feature) = operand.place {
           forwardReaders.append((feature, number, position))
         }
       }
@@ -277,7 +277,7 @@ private final class TrainingExecution {
       }
       let step = plan.steps[index]
       for (position, operand) in step.inputs.enumerated() where step.needs.inputs {
-        if case .feature(let feature) = operand.place {
+        if case .input(let feature) = operand.place {
           backwardReaders.append((feature, number, position))
         }
       }
@@ -364,12 +364,5 @@ private final class TrainingExecution {
         }
       }
     }
-  }
-}
-
-extension Tensor {
-  /// A view to write a tensor that this session owns; valid while it lives.
-  fileprivate var mutableView: MutableTensorView {
-    MutableTensorView(shape, type, UnsafeMutableRawPointer(mutating: view.baseAddress))
   }
 }

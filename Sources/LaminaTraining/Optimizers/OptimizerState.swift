@@ -133,11 +133,6 @@ public enum GradientClipping: Sendable, Hashable {
 }
 
 extension Tensor {
-  /// A view to write a tensor that training owns; valid while it lives.
-  var mutableView: MutableTensorView {
-    MutableTensorView(shape, type, UnsafeMutableRawPointer(mutating: view.baseAddress))
-  }
-
   /// Copies the elements of a tensor of the same shape and type.
   func overwrite(with source: Tensor, name: @autoclosure () -> String) throws {
     guard source.spec == spec else {

@@ -65,17 +65,7 @@ extension TrainingArguments {
       done = count
     }
     bar.finish()
-    var options = TrainerOptions()
-    options.optimizer = optimizer
-    options.schedule = schedule
-    options.batchSize = batchSize
-    options.epochs = epochs
-    options.seed = seed
-    let lines = EpochLines("head", asJSON: arguments.has(.json))
-    return try Trainer(
-      model: model, data: features,
-      validation: sets.validation.map {
-        ImageTrainingData(ImagePipeline($0, preprocessing), pool: pool)
-      }, options: options, training: training, callbacks: [lines], pool: pool)
+    return try trainer(
+      model, sets, epochs: epochs, stage: "head", frozen: frozen, data: features, pool: pool)
   }
 }

@@ -96,9 +96,11 @@ extension Arguments {
 
 extension TrainingArguments {
   /// A trainer of a model on pictures.
+  ///
+  /// - Parameter data: what stands for the pictures to train with: features of them.
   func trainer(
     _ model: Model, _ sets: PictureSets, epochs: Int, stage: String, frozen: [KeyPattern] = [],
-    optimizer: (any Optimizer)? = nil, checkpoints: String? = nil, pool: ThreadPool
+    optimizer: (any Optimizer)? = nil, data: (any TrainingData)? = nil, pool: ThreadPool
   ) throws -> Trainer {
     let preprocessing = try model.requiredPreprocessing()
     var options = TrainerOptions()
@@ -107,7 +109,7 @@ extension TrainingArguments {
     options.batchSize = batchSize
     options.epochs = epochs
     options.seed = seed
-    if let folder = checkpoints ?? arguments.text(.checkpoints) {
+    if let folder = arguments.text(.checkpoints) {
       options.checkpoints = CheckpointOptions(folder: folder)
       options.checkpoints?.resumes = true
     }
@@ -118,7 +120,7 @@ extension TrainingArguments {
     }
     return try Trainer(
       model: model,
-      data: ImageTrainingData(pipeline(sets.training, preprocessing), pool: pool),
+      data: data ?? ImageTrainingData(pipeline(sets.training, preprocessing), pool: pool),
       validation: validation, options: options, training: training,
       callbacks: [EpochLines(stage, asJSON: arguments.has(.json))], pool: pool)
   }
