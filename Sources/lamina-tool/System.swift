@@ -65,14 +65,6 @@ enum System {
   /// Processors that are switched on.
   static var processorCount: Int { sysconf(Int32(_SC_NPROCESSORS_ONLN)) }
 
-  /// The name that the processor gives itself.
-  static var processorModel: String {
-    let lines = text(of: "/proc/cpuinfo").split(separator: "\n")
-    let line = lines.first { $0.hasPrefix("model name") || $0.hasPrefix("Model") }
-    let name = line?.split(separator: ":", maxSplits: 1).last?.drop(while: \.isWhitespace)
-    return name.map { String($0).escapedForDisplay() } ?? "unknown"
-  }
-
   /// Name, release and architecture of the operating system.
   static var description: String {
     var names = utsname()
