@@ -27,6 +27,16 @@ extension LabeledImages {
     for index in 0..<count { counts[label(of: index)] += 1 }
     return counts
   }
+
+  /// SHA-256 over the labels and the bytes of all pictures in their order; names do not count.
+  ///
+  /// - Throws: what `content` throws.
+  public func sha256(pool: ThreadPool) throws -> String {
+    let hashes = try parallelMap(count, pool) { index in
+      "\(label(of: index)) \(SHA256.hexadecimal(try content(of: index)))\n"
+    }
+    return SHA256.hexadecimal(Array(hashes.joined().utf8))
+  }
 }
 
 /// Some of the pictures of another set, in an order of their own.
