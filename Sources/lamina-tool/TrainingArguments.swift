@@ -33,69 +33,6 @@ extension Option {
     name: "seed", value: .integer(0...Int.max), help: "of all random numbers; default: 0")
 }
 
-/// Pictures to train and to check with.
-struct PictureSets {
-  var training: any LabeledImages
-  var validation: (any LabeledImages)?
-  var broken: [BrokenPicture] = []
-
-  /// What lies at `path`: MNIST's four files, CIFAR's binary batches, folders `train` and `val` of class folders, or
-  /// class folders, of which `percent` per cent are held out.
-  ///
-  /// - Parameter classNames: a model's labels, which the folders must have.
-  init(
-    path: String, classNames: [String]? = nil, holdingOut percent: Int,
-    broken policy: BrokenPicturePolicy,
-    seed: UInt64, pool: ThreadPool
-  ) throws {
-    func file(_ names: String...) -> String? {
-      names.map { "\(path)/\($0)" }.first(where: System.fileExists)
-    }
-    if let images = file("train-images-idx3-ubyte.gz", "train-images-idx3-ubyte"),
-      let labels = file("train-labels-idx1-ubyte.gz", "train-labels-idx1-ubyte")
-    {
-      training = try IDXImages(images: images, labels: labels, classNames: classNames)
-      if let images = file("t10k-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte"),
-        let labels = file("t10k-labels-idx1-ubyte.gz", "t10k-labels-idx1-ubyte")
-      {
-        validation = try IDXImages(images: images, labels: labels, classNames: classNames)
-      }
-      return
-    }
-    let batches = (1...5).map { "\(path)/data_batch_\($0).bin" }.filter(System.fileExists)
-    if !batches.isEmpty {
-      training = try CIFARBinary(paths: batches)
-      if let test = file("test_batch.bin") { validation = try CIFARBinary(paths: [test]) }
-      return
-    }
-    func check(_ images: any LabeledImages, _ stage: String) throws -> CheckedImages {
-      let bar = Progress("decoding \(stage)", total: images.count)
-      defer { bar.finish() }
-      return try CheckedImages(images, policy, pool: pool) { _ in bar.advance() }
-    }
-    guard let train = file("train") else {
-      let all = try check(ImageFolder(path: path, classNames: classNames), path)
-      broken = all.broken
-      let images = all.images
-      let split = try StratifiedSplit(
-        images, holdingOut: Double(percent) / 100, seed: seed, pool: pool)
-      training = ImageSubset(images, split.training)
-      validation = split.validation.isEmpty ? nil : ImageSubset(images, split.validation)
-      return
-    }
-    let first = try ImageFolder(path: train, classNames: classNames)
-    let checked = try check(first, "the pictures to train with")
-    training = checked.images
-    broken = checked.broken
-    if let val = file("val", "validation", "test") {
-      let checked = try check(
-        ImageFolder(path: val, classNames: first.classNames), "the pictures to check with")
-      validation = checked.images
-      broken += checked.broken
-    }
-  }
-}
-
 /// What training needs of the command line.
 struct TrainingArguments {
   let optimizer: any Optimizer
@@ -117,26 +54,16 @@ struct TrainingArguments {
     }
     let rate = try number(.learningRate)
     let decay = try number(.weightDecay) ?? 0
-    let coupled = decay > 0 ? WeightDecay.coupled(decay) : .none
     let name = arguments.text(.optimizer) ?? "adam"
-    switch name {
-    case "sgd": optimizer = SGD(learningRate: rate ?? 0.01, momentum: 0.9, weightDecay: coupled)
-    case "rmsprop": optimizer = RMSProp(learningRate: rate ?? 0.001, weightDecay: coupled)
-    case "adam": optimizer = Adam(learningRate: rate ?? 0.001, weightDecay: coupled)
-    case "adamw":
-      optimizer = Adam(
-        learningRate: rate ?? 0.001, weightDecay: .decoupled(decay > 0 ? decay : 0.01))
-    case "nadam": optimizer = Nadam(learningRate: rate ?? 0.001, weightDecay: coupled)
-    default:
-      throw Self.unknown(.optimizer, name, ["sgd", "rmsprop", "adam", "adamw", "nadam"])
+    guard let named = OptimizerName(rawValue: name) else {
+      throw Self.unknown(.optimizer, name, OptimizerName.allCases.map(\.rawValue))
     }
+    optimizer = named.optimizer(learningRate: rate, weightDecay: decay)
     let shape = arguments.text(.schedule) ?? "constant"
-    switch shape {
-    case "constant": schedule = ConstantSchedule()
-    case "cosine": schedule = CosineSchedule()
-    case "one-cycle": schedule = OneCycleSchedule()
-    default: throw Self.unknown(.schedule, shape, ["constant", "cosine", "one-cycle"])
+    guard let schedule = ScheduleName(rawValue: shape)?.schedule else {
+      throw Self.unknown(.schedule, shape, ScheduleName.allCases.map(\.rawValue))
     }
+    self.schedule = schedule
     let broken = arguments.text(.broken) ?? "error"
     guard let policy = BrokenPicturePolicy(rawValue: broken) else {
       throw Self.unknown(.broken, broken, BrokenPicturePolicy.allCases.map(\.rawValue))
@@ -153,11 +80,17 @@ struct TrainingArguments {
   }
 
   /// The pictures at `path`.
-  func pictures(_ path: String, classNames: [String]? = nil, pool: ThreadPool) throws -> PictureSets
-  {
-    let sets = try PictureSets(
-      path: path, classNames: classNames, holdingOut: arguments.integer(.holdOut) ?? 20,
-      broken: policy, seed: seed, pool: pool)
+  ///
+  /// - Parameter percent: how many are held out where nothing on the command line says it.
+  func pictures(
+    _ path: String, classNames: [String]? = nil, holdingOut percent: Int = 20, pool: ThreadPool
+  ) throws -> ImageSets {
+    let bars = StageBars()
+    let sets = try ImageSets(
+      path: path, classNames: classNames, holdingOut: arguments.integer(.holdOut) ?? percent,
+      broken: policy, seed: seed, pool: pool
+    ) { stage, done, total in bars.show("decoding \(stage)", done, of: total) }
+    bars.finish()
     for picture in sets.broken.prefix(20) {
       Terminal.report("left out: \(picture.name.escapedForDisplay(limit: 512)): \(picture.reason)")
     }
@@ -169,19 +102,7 @@ struct TrainingArguments {
   func pipeline(_ images: any LabeledImages, _ preprocessing: Preprocessing) -> ImagePipeline {
     var pipeline = ImagePipeline(images, preprocessing)
     pipeline.seed = seed
-    guard arguments.has(.augment), let size = preprocessing.outputSize else { return pipeline }
-    if size.height >= 96 {
-      pipeline.augmentations = [
-        .randomResizedCrop(size, scale: 0.35...1), .horizontalFlip(),
-        .colorJitter(brightness: 0.2, contrast: 0.2, saturation: 0.2),
-      ]
-      pipeline.preprocessing.resize = .none
-      pipeline.preprocessing.centerCrop = nil
-    } else {
-      pipeline.augmentations = [.translation(x: 0.1, y: 0.1)]
-      if preprocessing.channelOrder != .gray { pipeline.augmentations.append(.horizontalFlip()) }
-    }
-    return pipeline
+    return arguments.has(.augment) ? pipeline.withUsualAugmentations : pipeline
   }
 
   /// Trains, with a line an epoch and a bar within; finishes the batch when it is interrupted.

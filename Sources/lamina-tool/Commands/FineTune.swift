@@ -23,49 +23,27 @@ extension Command {
     let pool = ThreadPool(threads: arguments.integer(.threads))
     let trained = try ModelArgument.load(arguments.operands[0])
     let sets = try settings.pictures(arguments.operands[1], pool: pool)
-    var (model, head) = try trained.replacingHead(
-      labels: sets.training.classNames, seed: settings.seed)
-    let headCount = arguments.integer(headEpochs) ?? 5
-    if headCount > 0 {
-      let trainer = try settings.headTrainer(model, head, sets, epochs: headCount, pool: pool)
-      let ending = try settings.fit(trainer, stage: "head")
-      model = try trainer.makeModel()
-      guard ending == .completed else {
-        return try settings.finish(model, ending, trainer.messages, target)
+    let data = try settings.data(sets, for: trained, pool: pool)
+    var options = FineTuningOptions()
+    options.headEpochs = arguments.integer(headEpochs) ?? options.headEpochs
+    options.epochs = arguments.integer(.epochs) ?? options.epochs
+    options.trainer = settings.trainerOptions
+    let features = StageBars()
+    let bars = FineTuningPhase.allCases.map { EpochBar($0.rawValue) }
+    defer { bars.forEach { $0.finish() } }
+    let result = try Interruption.finishing {
+      try trained.fineTuning(
+        to: sets.training.classNames, on: data.training, validation: data.validation,
+        options: options, pool: pool,
+        callbacks: { [EpochLines($0.rawValue, asJSON: arguments.has(.json))] }
+      ) { progress in
+        switch progress {
+        case .features(let done, let total): features.show("features", done, of: total)
+        case .batch(let phase, let progress): bars[phase == .head ? 0 : 1].show(progress)
+        }
+        return !Interruption.isRequested
       }
     }
-    let epochs = arguments.integer(.epochs) ?? 3
-    var gentle = settings.optimizer
-    gentle.learningRate /= 10
-    let trainer = try settings.trainer(
-      model, sets, epochs: epochs, stage: "all", optimizer: gentle, pool: pool)
-    let ending = try settings.fit(trainer, stage: "all")
-    return try settings.finish(trainer.makeModel(), ending, trainer.messages, target)
-  }
-}
-
-extension TrainingArguments {
-  /// A trainer of the layers `head` alone; where pictures are the same in every epoch, on features.
-  fileprivate func headTrainer(
-    _ model: Model, _ head: [String], _ sets: PictureSets, epochs: Int, pool: ThreadPool
-  ) throws -> Trainer {
-    let frozen = model.graph.nodes.map(\.name).filter { !head.contains($0) }.map { KeyPattern($0) }
-    guard !arguments.has(.augment) else {
-      return try trainer(model, sets, epochs: epochs, stage: "head", frozen: frozen, pool: pool)
-    }
-    let preprocessing = try model.requiredPreprocessing()
-    var training = TrainingOptions()
-    training.frozen = frozen
-    let session = try TrainingSession(model: model, options: training, pool: pool)
-    let data = ImageTrainingData(ImagePipeline(sets.training, preprocessing), pool: pool)
-    let bar = Progress("features", total: data.count)
-    var done = 0
-    let features = try FeatureCache(session, data, batchSize: batchSize) { count in
-      for _ in done..<count { bar.advance() }
-      done = count
-    }
-    bar.finish()
-    return try trainer(
-      model, sets, epochs: epochs, stage: "head", frozen: frozen, data: features, pool: pool)
+    return try settings.finish(result.model, result.ending, result.messages, target)
   }
 }

@@ -20,8 +20,12 @@ extension Command {
     let named = try ModelArgument.load(arguments.operands[0])
     let sets = try settings.pictures(arguments.operands[1], pool: pool)
     let (model, _) = try named.fitted(to: sets.training.classNames, seed: settings.seed)
-    let trainer = try settings.trainer(
-      model, sets, epochs: arguments.integer(.epochs) ?? 10, stage: "epoch", pool: pool)
+    let data = try settings.data(sets, for: model, pool: pool)
+    var options = settings.trainerOptions
+    options.epochs = arguments.integer(.epochs) ?? 10
+    let trainer = try Trainer(
+      model: model, data: data.training, validation: data.validation, options: options,
+      callbacks: [EpochLines("epoch", asJSON: arguments.has(.json))], pool: pool)
     let ending = try settings.fit(trainer, stage: "epoch")
     return try settings.finish(trainer.makeModel(), ending, trainer.messages, target)
   }
@@ -40,9 +44,8 @@ extension Command {
     let model = try ModelArgument.load(arguments.operands[0])
     let preprocessing = try model.requiredPreprocessing()
     let labels = model.metadata.labels
-    let sets = try PictureSets(
-      path: arguments.operands[1], classNames: labels.isEmpty ? nil : labels, holdingOut: 0,
-      broken: settings.policy, seed: 0, pool: pool)
+    let sets = try settings.pictures(
+      arguments.operands[1], classNames: labels.isEmpty ? nil : labels, holdingOut: 0, pool: pool)
     let images = sets.validation ?? sets.training
     let data = ImageTrainingData(ImagePipeline(images, preprocessing), pool: pool)
     let bar = Progress("evaluating", total: images.count)
@@ -95,34 +98,29 @@ extension Arguments {
 }
 
 extension TrainingArguments {
-  /// A trainer of a model on pictures.
-  ///
-  /// - Parameter data: what stands for the pictures to train with: features of them.
-  func trainer(
-    _ model: Model, _ sets: PictureSets, epochs: Int, stage: String, frozen: [KeyPattern] = [],
-    optimizer: (any Optimizer)? = nil, data: (any TrainingData)? = nil, pool: ThreadPool
-  ) throws -> Trainer {
-    let preprocessing = try model.requiredPreprocessing()
+  /// How trainers train.
+  var trainerOptions: TrainerOptions {
     var options = TrainerOptions()
-    options.optimizer = optimizer ?? self.optimizer
+    options.optimizer = optimizer
     options.schedule = schedule
     options.batchSize = batchSize
-    options.epochs = epochs
     options.seed = seed
     if let folder = arguments.text(.checkpoints) {
       options.checkpoints = CheckpointOptions(folder: folder)
       options.checkpoints?.resumes = true
     }
-    var training = TrainingOptions()
-    training.frozen = frozen
-    let validation = sets.validation.map {
-      ImageTrainingData(ImagePipeline($0, preprocessing), pool: pool)
-    }
-    return try Trainer(
-      model: model,
-      data: data ?? ImageTrainingData(pipeline(sets.training, preprocessing), pool: pool),
-      validation: validation, options: options, training: training,
-      callbacks: [EpochLines(stage, asJSON: arguments.has(.json))], pool: pool)
+    return options
+  }
+
+  /// Pictures as a model takes them: to train with, and to check with.
+  func data(_ sets: ImageSets, for model: Model, pool: ThreadPool) throws -> (
+    training: ImageTrainingData, validation: ImageTrainingData?
+  ) {
+    let preprocessing = try model.requiredPreprocessing()
+    return (
+      ImageTrainingData(pipeline(sets.training, preprocessing), pool: pool),
+      sets.validation.map { ImageTrainingData(ImagePipeline($0, preprocessing), pool: pool) }
+    )
   }
 
   /// Writes the model, and says how training ended.
