@@ -135,14 +135,16 @@ extension Model {
     if let kind = metadata.outputKind { return kind == .probabilities }
     guard let output = graph.outputs.first?.value else { return false }
     return graph.nodes.contains {
-      $0.outputs.contains(output) && $0.kind.name == "lamina.softmax"
+      $0.outputs.contains(output) && $0.definition.kind.name == "lamina.softmax"
     }
   }
 
   /// Probabilities of the classes of all items in their order, batch by batch.
   func classify(
     _ data: any TrainingData, batchSize: Int, pool: ThreadPool?, limits: Limits,
-    body: (_ items: Range<Int>, _ probabilities: Probabilities, _ labels: [Int]) throws -> Void
+    body: @escaping (
+      _ items: Range<Int>, _ probabilities: Probabilities, _ labels: [Int]
+    ) throws -> Void
   ) throws {
     guard let output = graph.outputs.first?.name else {
       throw LaminaError(.argument, "expected a model with an output, found none")

@@ -28,14 +28,14 @@ extension LabeledImages {
     return counts
   }
 
-  /// SHA-256 over the labels and the bytes of all pictures in their order; names do not count.
-  ///
-  /// - Throws: what `content` throws.
-  public func sha256(pool: ThreadPool) throws -> String {
-    let hashes = try parallelMap(count, pool) { index in
-      "\(label(of: index)) \(SHA256.hexadecimal(try content(of: index)))\n"
+  /// SHA-256 over the labels and the bytes of all pictures in their order. A picture's name counts where its bytes
+  /// cannot be read, and else not.
+  public func sha256(pool: ThreadPool) -> String {
+    let hashes = try? parallelMap(count, pool) { index in
+      let content = (try? content(of: index)) ?? Array(name(of: index).utf8)
+      return "\(label(of: index)) \(SHA256.hexadecimal(content))\n"
     }
-    return SHA256.hexadecimal(Array(hashes.joined().utf8))
+    return SHA256.hexadecimal(Array((hashes ?? []).joined().utf8))
   }
 }
 
