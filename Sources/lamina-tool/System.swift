@@ -12,6 +12,19 @@ import Lamina
 enum System {
   static func fileExists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+  /// The folder that relative paths begin at; nil when it is gone.
+  static var workingFolder: String? { absolutePath(".") }
+
+  /// The path from the root to what lies at `path`, links followed; nil when nothing does.
+  static func absolutePath(_ path: String) -> String? {
+    guard let found = realpath(path, nil) else { return nil }
+    defer { free(found) }
+    return String(cString: found)
+  }
+
+  /// Makes relative paths begin at another folder; false when it cannot be entered.
+  static func enter(_ folder: String) -> Bool { chdir(folder) == 0 }
+
   /// Whether two paths lead to one file, by links or otherwise.
   static func isSameFile(_ a: String, _ b: String) -> Bool {
     var first = stat()
