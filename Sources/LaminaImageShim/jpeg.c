@@ -209,6 +209,8 @@ static bool encode(jpeg_writer *writer, const uint8_t *pixels, uint32_t width, u
   jpeg_set_defaults(cinfo);
   jpeg_set_quality(cinfo, quality, TRUE);
   cinfo->optimize_coding = TRUE;
+  // Colours keep every pixel: pictures are small.
+  cinfo->comp_info[0].h_samp_factor = cinfo->comp_info[0].v_samp_factor = 1;
   jpeg_start_compress(cinfo, TRUE);
   while (cinfo->next_scanline < height) {
     JSAMPROW row = (JSAMPROW)(pixels + (size_t)3 * width * cinfo->next_scanline);

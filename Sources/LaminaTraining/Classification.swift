@@ -142,9 +142,10 @@ extension Model {
   /// Probabilities of the classes of all items in their order, batch by batch.
   func classify(
     _ data: any TrainingData, batchSize: Int, pool: ThreadPool?, limits: Limits,
-    body: @escaping (
-      _ items: Range<Int>, _ probabilities: Probabilities, _ labels: [Int]
-    ) throws -> Void
+    body:
+      @escaping (
+        _ items: Range<Int>, _ probabilities: Probabilities, _ labels: [Int]
+      ) throws -> Void
   ) throws {
     guard let output = graph.outputs.first?.name else {
       throw LaminaError(.argument, "expected a model with an output, found none")

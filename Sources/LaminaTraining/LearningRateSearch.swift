@@ -57,7 +57,9 @@ public struct LearningRateSearch: Sendable {
   public var svg: String {
     LineChart(
       title: "Loss by learning rate", axis: "learning rate",
-      lines: [LineChart.Line(name: "loss", color: "a", pieces: [points.map { ($0.rate, $0.loss) }])],
+      lines: [
+        LineChart.Line(name: "loss", color: "a", pieces: [points.map { ($0.rate, $0.loss) }])
+      ],
       isLogarithmic: true, marks: suggestion.map { [($0, "suggested")] } ?? []
     ).svg(standsAlone: true)
   }

@@ -91,9 +91,14 @@ enum System {
 
 extension Double {
   /// The number with `places` digits behind the point.
-  func decimal(_ places: Int) -> String {
+  func decimal(_ places: Int) -> String { formatted("%.*f", places) }
+
+  /// The number with so many digits in all, with an exponent where it is small or large.
+  func significant(_ digits: Int) -> String { formatted("%.*g", digits) }
+
+  private func formatted(_ format: String, _ digits: Int) -> String {
     var buffer = [CChar](repeating: 0, count: 400)
-    let count = withVaList([Int32(places), self]) { vsnprintf(&buffer, buffer.count, "%.*f", $0) }
+    let count = withVaList([Int32(digits), self]) { vsnprintf(&buffer, buffer.count, format, $0) }
     return String(
       decoding: buffer.prefix(Int(max(count, 0))).map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }

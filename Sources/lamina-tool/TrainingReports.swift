@@ -14,7 +14,7 @@ extension TrainingArguments {
     }
     report.facts = [
       TrainingReport.Facts(
-        "Training",
+        "How it was trained",
         [
           ("command", "lamina \(command) \(arguments.words.joined(separator: " "))"),
           ("ended", "\(ending)"), ("seconds", Program.seconds.decimal(1)),

@@ -25,7 +25,8 @@ private func writeDigits(to folder: TemporaryFolder, training: Int = 80, checkin
   }
 }
 
-private func digits() throws -> TemporaryFolder {
+/// A folder with such files in `digits`.
+func digits() throws -> TemporaryFolder {
   let folder = try TemporaryFolder()
   try FileManager.default.createDirectory(
     at: folder.url.appendingPathComponent("digits"), withIntermediateDirectories: false)

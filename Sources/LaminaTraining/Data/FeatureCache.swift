@@ -172,7 +172,8 @@ public final class FeatureCache: TrainingData {
     guard features.map(\.shape) == shapes, let classes, classes.count == count,
       classes.allSatisfy({ $0 >= 0 })
     else {
-      throw LaminaError(.format, "expected features of the model's shapes, found others", path: shown)
+      throw LaminaError(
+        .format, "expected features of the model's shapes, found others", path: shown)
     }
     return (features, classes)
   }

@@ -34,7 +34,7 @@ struct LineChart {
     """
 
   private static let (width, height) = (560.0, 300.0)
-  private static let (left, right, top, bottom) = (64.0, 16.0, 52.0, 40.0)
+  private static let (left, right, top, bottom) = (64.0, 16.0, 64.0, 40.0)
   private static let mostPoints = 1000
 
   /// The drawing.
@@ -47,7 +47,7 @@ struct LineChart {
     }
     let points = lines.flatMap { $0.pieces.flatMap { $0 } }
     var result =
-      "<svg class=\"chart\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 \(C.text(C.width)) \(C.text(C.height))\" "
+      "<svg class=\"chart\"\(standsAlone ? " xmlns=\"http://www.w3.org/2000/svg\"" : "") viewBox=\"0 0 \(C.text(C.width)) \(C.text(C.height))\" "
       + "width=\"\(C.text(C.width))\" height=\"\(C.text(C.height))\" role=\"img\" aria-label=\"\(title.escapedForMarkup())\">\n"
     if standsAlone { result += "<style>\(C.style)</style>\n" }
     result +=
@@ -72,10 +72,10 @@ struct LineChart {
       "<text x=\"\(C.text((C.left + C.width - C.right) / 2))\" y=\"\(C.text(C.height - 6))\" text-anchor=\"middle\">\(axis.escapedForMarkup())</text>\n"
     for mark in marks {
       let x = xs[place(mark.x)]
-      let isLate = x > (C.left + C.width) / 2
+      let isLate = x > C.width - 120
       result +=
         "<line class=\"mark\" x1=\"\(C.text(x))\" x2=\"\(C.text(x))\" y1=\"\(C.text(C.top))\" y2=\"\(C.text(C.height - C.bottom))\"/>"
-        + "<text x=\"\(C.text(x + (isLate ? -4 : 4)))\" y=\"\(C.text(C.top + 10))\" text-anchor=\"\(isLate ? "end" : "start")\">\(mark.text.escapedForMarkup())</text>\n"
+        + "<text x=\"\(C.text(x + (isLate ? -4 : 4)))\" y=\"\(C.text(C.top - 4))\" text-anchor=\"\(isLate ? "end" : "start")\">\(mark.text.escapedForMarkup())</text>\n"
     }
     var keyX = C.left
     for line in lines where !line.pieces.isEmpty {
@@ -139,7 +139,7 @@ private struct Scale {
     low -= pad
     high += pad
     if high - low < max(abs(high), abs(low)) * 1e-9 || high == low {
-      let half = high == 0 ? 0.5 : abs(high) / 2
+      let half = high == 0 ? 0.5 : abs(high) / 20
       low -= half
       high += half
     }

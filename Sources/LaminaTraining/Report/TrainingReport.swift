@@ -54,7 +54,7 @@ public struct TrainingReport: Sendable {
   /// What else is to be known.
   public var facts: [Facts] = []
   /// For mistakes of the classification: a name, and a JPEG where there is a picture.
-  private var pictures: [Int: (name: String, jpeg: [UInt8]?)] = [:]
+  private var pictures: [Int: (name: String, jpeg: [UInt8]?, isTiny: Bool)] = [:]
 
   /// Most classes of which all pairs are shown.
   private static let matrixClasses = 30
@@ -70,7 +70,8 @@ public struct TrainingReport: Sendable {
     for mistake in classification?.mistakes ?? [] where mistake.index < images.count {
       let small = try? images.image(at: mistake.index).fitted(within: Self.pictureSide)
       pictures[mistake.index] = (
-        images.name(of: mistake.index), try? small?.jpegBytes(quality: 85)
+        images.name(of: mistake.index), try? small?.jpegBytes(quality: 85),
+        small.map { max($0.width, $0.height) <= Self.pictureSide / 2 } ?? false
       )
     }
   }
@@ -90,10 +91,10 @@ public struct TrainingReport: Sendable {
     <!DOCTYPE html>
     <html lang="en">
     <head>
-    <meta charset="utf-8">
+    <meta charset="utf-8"/>
     <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; \
-    style-src 'unsafe-inline'">
-    <meta name="viewport" content="width=device-width, initial-scale=1">
+    style-src 'unsafe-inline'"/>
+    <meta name="viewport" content="width=device-width, initial-scale=1"/>
     <title>\(title.escapedForMarkup())</title>
     <style>
     \(Self.style)
@@ -135,7 +136,7 @@ public struct TrainingReport: Sendable {
     figure{margin:0;background:var(--card);border:1px solid var(--edge);border-radius:8px;\
     padding:10px;font-size:13px;overflow-wrap:anywhere}
     figure img{display:block;height:112px;max-width:100%;object-fit:contain;margin:0 auto 8px}
-    figure img.small{image-rendering:pixelated}
+    figure img.tiny{image-rendering:pixelated}
     bdi{unicode-bidi:isolate}summary{cursor:pointer;color:var(--dim)}
     .facts td{font-family:ui-monospace,monospace;font-size:13px;text-align:left;\
     white-space:pre-wrap}
@@ -285,15 +286,16 @@ public struct TrainingReport: Sendable {
   private var mistakes: String {
     guard let found = classification?.mistakes, !found.isEmpty else { return "" }
     let figures = found.map { mistake in
-      let (name, jpeg) = pictures[mistake.index] ?? ("item \(mistake.index)", nil)
+      let (name, jpeg, isTiny) =
+        pictures[mistake.index] ?? ("item \(mistake.index)", nil, false)
       let file = name.split(separator: "/").suffix(2).joined(separator: "/")
       let picture = jpeg.map {
-        "<img alt=\"\" src=\"data:image/jpeg;base64,\(base64($0))\">"
+        "<img alt=\"\"\(isTiny ? " class=\"tiny\"" : "") src=\"data:image/jpeg;base64,\(base64($0))\"/>"
       }
       return """
         <figure>\(picture ?? "")<figcaption>
-        <b>\(self.name(mistake.prediction))</b> \(fixed(mistake.probability, digits: 4))<br>
-        is \(self.name(mistake.label)) \(fixed(mistake.labelProbability, digits: 4))<br>
+        <b>\(self.name(mistake.prediction))</b> \(fixed(mistake.probability, digits: 4))<br/>
+        is \(self.name(mistake.label)) \(fixed(mistake.labelProbability, digits: 4))<br/>
         <span class="dim" title="\(name.escapedForMarkup(limit: 512))"><bdi>\(file.escapedForMarkup(limit: 96))</bdi></span>
         </figcaption></figure>
 

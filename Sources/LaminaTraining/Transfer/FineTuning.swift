@@ -74,7 +74,8 @@ extension Model {
   ///   - labels: names of the classes, as the labels of the data count them.
   ///   - callbacks: those of a phase.
   ///   - progress: is called behind each batch; returns whether to go on.
-  /// - Throws: what `replacingHead`, `FeatureCache` and `Trainer` throw.
+  /// - Throws: what `replacingHead`, `FeatureCache` and `Trainer` throw; `unsupported` for a layer without a gradient,
+  ///   before anything is trained.
   public func fineTuning(
     to labels: [String], on data: any TrainingData, validation: (any TrainingData)? = nil,
     options: FineTuningOptions = FineTuningOptions(), pool: ThreadPool? = nil,
@@ -83,6 +84,11 @@ extension Model {
   ) throws -> FineTuningResult {
     let pool = pool ?? ThreadPool()
     let (model, head) = try replacingHead(labels: labels, seed: options.trainer.seed)
+    if options.epochs > 0 {
+      var training = TrainingOptions()
+      training.frozen = options.frozen
+      try model.checkTrainable(training)
+    }
     var result = FineTuningResult(model: model, head: head)
     for phase in FineTuningPhase.allCases {
       var settings = options.trainer

@@ -2,7 +2,8 @@ import Lamina
 
 extension Command {
   private static let ensemble = Option(
-    name: "ensemble", help: "let several models decide together, by the mean of their probabilities")
+    name: "ensemble", help: "let several models decide together, by the mean of their probabilities"
+  )
 
   static let eval = Command(
     name: "eval", summary: "measure a model, or several, on pictures whose classes are known",

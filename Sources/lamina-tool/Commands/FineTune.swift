@@ -57,9 +57,10 @@ extension Command {
     }
     features.finish()
     if let (path, byteCount, wasRead) = result.featureFile {
-      let size = (Double(byteCount) / 1e6).decimal(1)
+      let size = byteCount >> 10
       Terminal.report(
-        "features \(wasRead ? "read from" : "kept in") \(path.escapedForDisplay(limit: 4096)), \(size) MB")
+        "features \(wasRead ? "read from" : "kept in") \(path.escapedForDisplay(limit: 4096)), \(size) KiB"
+      )
     }
     let status = try settings.finish(result.model, result.ending, result.messages, target)
     try settings.report(

@@ -126,13 +126,14 @@ extension LearningRateSearch {
       while line.last == " " { line.removeLast() }
       return line
     }
-    lines.append(String(repeating: " ", count: 11) + "+" + String(repeating: "-", count: Self.columns))
-    let ends = ("\(first.rate)", "\(last.rate)")
+    lines.append(
+      String(repeating: " ", count: 11) + "+" + String(repeating: "-", count: Self.columns))
+    let ends = (first.rate.significant(2), last.rate.significant(2))
     let gap = max(Self.columns - ends.0.count - ends.1.count, 1)
     lines.append(
       String(repeating: " ", count: 12) + ends.0 + String(repeating: " ", count: gap) + ends.1)
     if let suggestion {
-      lines.append("suggested learning rate \(suggestion)  (\(Self.rule))")
+      lines.append("suggested learning rate \(suggestion.significant(2))  (\(Self.rule))")
     }
     return lines.joined(separator: "\n") + "\n"
   }

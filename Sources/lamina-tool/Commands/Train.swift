@@ -19,6 +19,7 @@ extension Command {
     let target = try settings.targets()
     let pool = ThreadPool(threads: arguments.integer(.threads))
     let named = try ModelArgument.load(arguments.operands[0])
+    try named.checkTrainable()
     let sets = try settings.pictures(arguments.operands[1], pool: pool)
     let (model, _) = try named.fitted(to: sets.training.classNames, seed: settings.seed)
     let data = try settings.data(sets, for: model, pool: pool)
@@ -31,7 +32,8 @@ extension Command {
     let trained = try trainer.makeModel()
     let status = try settings.finish(trained, ending, trainer.messages, target)
     try settings.report(
-      "train", trained, from: model, [TrainingReport.Phase("training", trainer)], sets, ending, pool)
+      "train", trained, from: model, [TrainingReport.Phase("training", trainer)], sets, ending, pool
+    )
     return status
   }
 }
