@@ -13,6 +13,8 @@ public struct FineTuningOptions: Sendable {
   /// How both phases train; their epochs are those above. The phases keep their checkpoints in the folders `head` and
   /// `all` of the folder given here.
   public var trainer = TrainerOptions()
+  /// Only algorithms with the accuracy of direct evaluation.
+  public var isStrict = false
   /// Bounds on memory.
   public var limits = Limits()
 
@@ -78,6 +80,7 @@ extension Model {
       settings.checkpoints?.folder += "/\(phase.rawValue)"
       var training = TrainingOptions()
       training.limits = options.limits
+      training.isStrict = options.isStrict
       training.frozen =
         phase == .all
         ? options.frozen
