@@ -61,9 +61,12 @@ public final class ImageTrainingData: TrainingData {
   /// Begins to decode a batch.
   public func prefetch(_ indices: [Int], epoch: Int) {
     let (pipeline, pool) = (pipeline, pool)
-    let batch = try? Prefetcher(count: 1, depth: 1) { _ in
-      try pipeline.batch(indices, epoch: epoch, pool: pool)
-    }
+    let batch =
+      indices.isEmpty
+      ? nil
+      : try? Prefetcher(count: 1, depth: 1) { _ in
+        try pipeline.batch(indices, epoch: epoch, pool: pool)
+      }
     ahead.withLock { $0 = batch.map { (Key(indices: indices, epoch: epoch), $0) } }
   }
 }

@@ -18,6 +18,8 @@ public struct FineTuningOptions: Sendable {
   /// For data that change from epoch to epoch: how many variants of each item the head learns from, by features that are
   /// computed once; nil: new ones in every epoch.
   public var featureVariants: Int?
+  /// Only algorithms with the accuracy of direct evaluation.
+  public var isStrict = false
   /// Bounds on memory.
   public var limits = Limits()
 
@@ -98,6 +100,7 @@ extension Model {
       settings.checkpoints?.folder += "/\(phase.rawValue)"
       var training = TrainingOptions()
       training.limits = options.limits
+      training.isStrict = options.isStrict
       training.frozen =
         phase == .all
         ? options.frozen
