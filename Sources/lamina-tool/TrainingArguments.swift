@@ -10,16 +10,41 @@ extension Option {
     name: "batch", value: .integer(1...65_536), help: "pictures in a step; default: 32")
   static let optimizer = Option(
     name: "optimizer", value: .text("NAME"),
-    help: "sgd (momentum 0.9), rmsprop, adam, adamw or nadam; default: adam")
+    help: "sgd, rmsprop, adam, adamw or nadam; default: adam")
   static let learningRate = Option(
     name: "learning-rate", value: .text("X"), help: "default: 0.01 for sgd, 0.001 for the others")
+  static let momentum = Option(
+    name: "momentum", value: .text("X"),
+    help: "share of the last step in the next; default: 0.9 for sgd, 0 for rmsprop")
+  static let rho = Option(
+    name: "rho", value: .text("X"),
+    help: "how much of its mean square rmsprop keeps in a step; default: 0.9")
   static let weightDecay = Option(
     name: "weight-decay", value: .text("X"), help: "how weights shrink; default: 0")
   static let schedule = Option(
     name: "schedule", value: .text("NAME"),
-    help: "learning rate over time: constant, cosine or one-cycle; default: constant")
+    help:
+      "learning rate over time: constant, cosine, one-cycle or plateau, a tenth when val_loss stays; default: constant"
+  )
+  static let patience = Option(
+    name: "patience", value: .integer(1...100_000),
+    help: "epochs without a better val_loss that plateau waits for; default: 3")
+  static let labelSmoothing = Option(
+    name: "label-smoothing", value: .text("X"),
+    help: "share of the target that all classes have alike; default: 0")
   static let augment = Option(
     name: "augment", help: "flip, crop and shift the colours of pictures at random")
+  static let lighting = Option(
+    name: "lighting", value: .text("X"),
+    help:
+      "shift colours along ImageNet's principal components with this deviation, AlexNet's is 0.1; default: 0"
+  )
+  static let size = Option(
+    name: "size", value: .integer(1...4096),
+    help: "side of the input in pixels; default: the model's")
+  static let freeze = Option(
+    name: "freeze", value: .text("NAMES"),
+    help: "layers that stay as they are, joined by ',' and with '*' for any characters")
   static let holdOut = Option(
     name: "hold-out", value: .integer(0...90),
     help: "per cent of each class to check with, where DATA has no val folder; default: 20")
@@ -100,6 +125,11 @@ struct PictureSets {
 struct TrainingArguments {
   let optimizer: any Optimizer
   let schedule: any Schedule
+  /// Epochs until the learning rate falls; nil: it does not follow the loss.
+  let patience: Int?
+  let labelSmoothing: Double
+  let lighting: Double
+  let frozen: [KeyPattern]
   let batchSize: Int
   let seed: UInt64
   let policy: BrokenPicturePolicy
@@ -107,21 +137,37 @@ struct TrainingArguments {
 
   init(_ arguments: Arguments) throws {
     self.arguments = arguments
-    func number(_ option: Option) throws -> Double? {
+    func number(_ option: Option, isShare: Bool = false) throws -> Double? {
       guard let text = arguments.text(option) else { return nil }
-      guard let value = Double(text), value.isFinite, value >= 0 else {
+      guard let value = Double(text), value.isFinite, value >= 0, !isShare || value < 1 else {
+        let bounds = isShare ? "at least 0 and below 1" : "at least 0"
         throw UsageError(
-          "expected '--\(option.name)' of at least 0, found '\(text.escapedForDisplay())'")
+          "expected '--\(option.name)' of \(bounds), found '\(text.escapedForDisplay())'")
       }
       return value
     }
     let rate = try number(.learningRate)
     let decay = try number(.weightDecay) ?? 0
     let coupled = decay > 0 ? WeightDecay.coupled(decay) : .none
+    let momentum = try number(.momentum, isShare: true)
+    let rho = try number(.rho, isShare: true)
     let name = arguments.text(.optimizer) ?? "adam"
+    func refuse(_ option: Option, unless names: [String]) throws {
+      if arguments.has(option), !names.contains(name) {
+        throw UsageError(
+          "'--\(option.name)' makes no sense with \(name), only with \(names.joined(separator: " and "))"
+        )
+      }
+    }
+    try refuse(.momentum, unless: ["sgd", "rmsprop"])
+    try refuse(.rho, unless: ["rmsprop"])
     switch name {
-    case "sgd": optimizer = SGD(learningRate: rate ?? 0.01, momentum: 0.9, weightDecay: coupled)
-    case "rmsprop": optimizer = RMSProp(learningRate: rate ?? 0.001, weightDecay: coupled)
+    case "sgd":
+      optimizer = SGD(
+        learningRate: rate ?? 0.01, momentum: momentum ?? 0.9, weightDecay: coupled)
+    case "rmsprop":
+      optimizer = RMSProp(
+        learningRate: rate ?? 0.001, rho: rho, momentum: momentum ?? 0, weightDecay: coupled)
     case "adam": optimizer = Adam(learningRate: rate ?? 0.001, weightDecay: coupled)
     case "adamw":
       optimizer = Adam(
@@ -131,12 +177,20 @@ struct TrainingArguments {
       throw Self.unknown(.optimizer, name, ["sgd", "rmsprop", "adam", "adamw", "nadam"])
     }
     let shape = arguments.text(.schedule) ?? "constant"
+    patience = shape == "plateau" ? arguments.integer(.patience) ?? 3 : nil
+    if patience == nil, arguments.has(.patience) {
+      throw UsageError("'--patience' makes no sense without '--schedule plateau'")
+    }
     switch shape {
-    case "constant": schedule = ConstantSchedule()
+    case "constant", "plateau": schedule = ConstantSchedule()
     case "cosine": schedule = CosineSchedule()
     case "one-cycle": schedule = OneCycleSchedule()
-    default: throw Self.unknown(.schedule, shape, ["constant", "cosine", "one-cycle"])
+    default:
+      throw Self.unknown(.schedule, shape, ["constant", "cosine", "one-cycle", "plateau"])
     }
+    labelSmoothing = try number(.labelSmoothing, isShare: true) ?? 0
+    lighting = try number(.lighting) ?? 0
+    frozen = (arguments.text(.freeze) ?? "").split(separator: ",").map { KeyPattern(String($0)) }
     let broken = arguments.text(.broken) ?? "error"
     guard let policy = BrokenPicturePolicy(rawValue: broken) else {
       throw Self.unknown(.broken, broken, BrokenPicturePolicy.allCases.map(\.rawValue))
@@ -169,6 +223,7 @@ struct TrainingArguments {
   func pipeline(_ images: any LabeledImages, _ preprocessing: Preprocessing) -> ImagePipeline {
     var pipeline = ImagePipeline(images, preprocessing)
     pipeline.seed = seed
+    pipeline.lighting = lighting
     guard arguments.has(.augment), let size = preprocessing.outputSize else { return pipeline }
     if size.height >= 96 {
       pipeline.augmentations = [

@@ -9,8 +9,9 @@ extension Command {
     name: "finetune", summary: "fit a trained model to classes of your own",
     operands: "MODEL DATA", operandCount: 2...2,
     options: [
-      .output, .epochs, headEpochs, .batch, .optimizer, .learningRate, .weightDecay, .schedule,
-      .augment, .holdOut, .broken, .seed, .threads, .json,
+      .output, .epochs, headEpochs, .batch, .optimizer, .learningRate, .momentum, .rho,
+      .weightDecay, .schedule, .patience, .labelSmoothing, .size, .augment, .lighting, .freeze,
+      .holdOut, .broken, .seed, .threads, .json,
     ],
     example: """
       $ lamina finetune efficientnet_lite0.safetensors flowers -o flowers.safetensors
@@ -21,7 +22,7 @@ extension Command {
     let settings = try TrainingArguments(arguments)
     let target = try arguments.required(.output)
     let pool = ThreadPool(threads: arguments.integer(.threads))
-    let trained = try ModelArgument.load(arguments.operands[0])
+    let trained = try settings.sized(ModelArgument.load(arguments.operands[0]))
     let sets = try settings.pictures(arguments.operands[1], pool: pool)
     var (model, head) = try trained.replacingHead(
       labels: sets.training.classNames, seed: settings.seed)
@@ -50,10 +51,10 @@ extension TrainingArguments {
     _ model: Model, _ head: [String], _ sets: PictureSets, epochs: Int, pool: ThreadPool
   ) throws -> Trainer {
     let frozen = model.graph.nodes.map(\.name).filter { !head.contains($0) }.map { KeyPattern($0) }
-    guard !arguments.has(.augment) else {
+    let preprocessing = try model.requiredPreprocessing()
+    guard pipeline(sets.training, preprocessing).isDeterministic else {
       return try trainer(model, sets, epochs: epochs, stage: "head", frozen: frozen, pool: pool)
     }
-    let preprocessing = try model.requiredPreprocessing()
     var training = TrainingOptions()
     training.frozen = frozen
     let session = try TrainingSession(model: model, options: training, pool: pool)

@@ -5,25 +5,32 @@ extension Command {
     name: "train", summary: "train a model from scratch, or go on with one",
     operands: "MODEL DATA", operandCount: 2...2,
     options: [
-      .output, .epochs, .batch, .optimizer, .learningRate, .weightDecay, .schedule, .augment,
-      .holdOut, .broken, .checkpoints, .seed, .threads, .json,
+      .output, .epochs, .batch, .optimizer, .learningRate, .momentum, .rho, .weightDecay, .schedule,
+      .patience, .labelSmoothing, .size, .augment, .lighting, .freeze, .holdOut, .broken,
+      .checkpoints, .seed, .threads, .json,
     ],
     example: """
       $ lamina train lenet5 mnist -o lenet5.safetensors --epochs 5
       DATA is a folder of MNIST's or CIFAR's files, or with a folder of pictures for each class, or two of these called
       train and val. Ctrl-C finishes the batch and, with --checkpoints, saves; the same command then goes on.
+      A model of the catalogue starts from the numbers of --seed and learns by its auxiliary heads too, where it has
+      such; the file is without them. AlexNet as its paper has it:
+      $ lamina train alexnet_paper flowers -o a.safetensors --optimizer sgd --weight-decay 5e-4 --batch 128 \
+          --schedule plateau --augment --lighting 0.1
       """
   ) { arguments in
     let settings = try TrainingArguments(arguments)
     let target = try arguments.required(.output)
     let pool = ThreadPool(threads: arguments.integer(.threads))
-    let named = try ModelArgument.load(arguments.operands[0])
+    let named = try ModelArgument.load(arguments.operands[0], trainingBy: settings.seed)
     let sets = try settings.pictures(arguments.operands[1], pool: pool)
-    let (model, _) = try named.fitted(to: sets.training.classNames, seed: settings.seed)
+    let (fitted, _) = try named.fitted(to: sets.training.classNames, seed: settings.seed)
+    let model = try settings.sized(fitted)
     let trainer = try settings.trainer(
       model, sets, epochs: arguments.integer(.epochs) ?? 10, stage: "epoch", pool: pool)
     let ending = try settings.fit(trainer, stage: "epoch")
-    return try settings.finish(trainer.makeModel(), ending, trainer.messages, target)
+    let trained = try trainer.makeModel().withoutAuxiliaryOutputs()
+    return try settings.finish(trained, ending, trainer.messages, target)
   }
 
   static let eval = Command(
@@ -106,6 +113,7 @@ extension TrainingArguments {
     var options = TrainerOptions()
     options.optimizer = optimizer ?? self.optimizer
     options.schedule = schedule
+    options.losses = try model.lossTerms(SoftmaxCrossEntropy(labelSmoothing: labelSmoothing))
     options.batchSize = batchSize
     options.epochs = epochs
     options.seed = seed
@@ -114,7 +122,9 @@ extension TrainingArguments {
       options.checkpoints?.resumes = true
     }
     var training = TrainingOptions()
-    training.frozen = frozen
+    training.frozen = self.frozen + frozen
+    var callbacks: [any TrainingCallback] = [EpochLines(stage, asJSON: arguments.has(.json))]
+    if let patience { callbacks.append(ReduceLROnPlateau(patience: patience)) }
     let validation = sets.validation.map {
       ImageTrainingData(ImagePipeline($0, preprocessing), pool: pool)
     }
@@ -122,7 +132,15 @@ extension TrainingArguments {
       model: model,
       data: data ?? ImageTrainingData(pipeline(sets.training, preprocessing), pool: pool),
       validation: validation, options: options, training: training,
-      callbacks: [EpochLines(stage, asJSON: arguments.has(.json))], pool: pool)
+      callbacks: callbacks, pool: pool)
+  }
+
+  /// The model for pictures of the side that was asked for.
+  func sized(_ model: Model) throws -> Model {
+    guard let side = arguments.integer(.size) else { return model }
+    var metadata = model.metadata
+    metadata.preprocessing = try model.requiredPreprocessing().resized(to: side)
+    return model.replacingMetadata(metadata)
   }
 
   /// Writes the model, and says how training ended.
