@@ -6,6 +6,8 @@ public protocol TrainingData: Sendable {
   var count: Int { get }
   /// A hash of the items and of how they are read: a checkpoint is resumed with the same data only.
   var fingerprint: String { get }
+  /// Whether an item is the same at every epoch, so that what frozen layers make of it can be kept. Default: no.
+  var isSameInEveryEpoch: Bool { get }
   /// Items as one batch. The same indices at the same epoch, from 0, give the same bits.
   ///
   /// Items that cannot be read may be left out, where that is the policy.
@@ -15,6 +17,8 @@ public protocol TrainingData: Sendable {
 }
 
 extension TrainingData {
+  /// No.
+  public var isSameInEveryEpoch: Bool { false }
   /// Nothing.
   public func prefetch(_ indices: [Int], epoch: Int) {}
 }

@@ -35,3 +35,24 @@ final class Progress: Sendable {
     Terminal.draw("\r\u{1B}[K\(stage)  [\(bar)] \(percent) %")
   }
 }
+
+/// A bar for each stage of long work whose stages are not known before.
+final class StageBars: Sendable {
+  private let current = Mutex<(stage: String, bar: Progress, done: Int)?>(nil)
+
+  /// `done` of `total` steps of a stage are done.
+  func show(_ stage: String, _ done: Int, of total: Int) {
+    current.withLock { current in
+      if current?.stage != stage {
+        current?.bar.finish()
+        current = (stage, Progress(stage, total: total), 0)
+      }
+      guard let (_, bar, before) = current, before < done else { return }
+      for _ in before..<done { bar.advance() }
+      current?.done = done
+    }
+  }
+
+  /// Takes the last bar away.
+  func finish() { current.withLock { $0?.bar.finish() } }
+}

@@ -51,74 +51,16 @@ extension Option {
   static let broken = Option(
     name: "broken", value: .text("POLICY"),
     help: "pictures that cannot be decoded: error, skip or replace; default: error")
+  static let classNames = Option(
+    name: "labels", value: .text("FILE"),
+    help: "names of the classes, one a line; default: what DATA and the model call them")
+  static let note = Option(
+    name: "note", value: .text("TEXT"), help: "kept in the file, as where its weights come from")
   static let checkpoints = Option(
     name: "checkpoints", value: .text("FOLDER"),
     help: "save training there behind each epoch, and go on from what is there")
   static let seed = Option(
     name: "seed", value: .integer(0...Int.max), help: "of all random numbers; default: 0")
-}
-
-/// Pictures to train and to check with.
-struct PictureSets {
-  var training: any LabeledImages
-  var validation: (any LabeledImages)?
-  var broken: [BrokenPicture] = []
-
-  /// What lies at `path`: MNIST's four files, CIFAR's binary batches, folders `train` and `val` of class folders, or
-  /// class folders, of which `percent` per cent are held out.
-  ///
-  /// - Parameter classNames: a model's labels, which the folders must have.
-  init(
-    path: String, classNames: [String]? = nil, holdingOut percent: Int,
-    broken policy: BrokenPicturePolicy,
-    seed: UInt64, pool: ThreadPool
-  ) throws {
-    func file(_ names: String...) -> String? {
-      names.map { "\(path)/\($0)" }.first(where: System.fileExists)
-    }
-    if let images = file("train-images-idx3-ubyte.gz", "train-images-idx3-ubyte"),
-      let labels = file("train-labels-idx1-ubyte.gz", "train-labels-idx1-ubyte")
-    {
-      training = try IDXImages(images: images, labels: labels, classNames: classNames)
-      if let images = file("t10k-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte"),
-        let labels = file("t10k-labels-idx1-ubyte.gz", "t10k-labels-idx1-ubyte")
-      {
-        validation = try IDXImages(images: images, labels: labels, classNames: classNames)
-      }
-      return
-    }
-    let batches = (1...5).map { "\(path)/data_batch_\($0).bin" }.filter(System.fileExists)
-    if !batches.isEmpty {
-      training = try CIFARBinary(paths: batches)
-      if let test = file("test_batch.bin") { validation = try CIFARBinary(paths: [test]) }
-      return
-    }
-    func check(_ images: any LabeledImages, _ stage: String) throws -> CheckedImages {
-      let bar = Progress("decoding \(stage)", total: images.count)
-      defer { bar.finish() }
-      return try CheckedImages(images, policy, pool: pool) { _ in bar.advance() }
-    }
-    guard let train = file("train") else {
-      let all = try check(ImageFolder(path: path, classNames: classNames), path)
-      broken = all.broken
-      let images = all.images
-      let split = try StratifiedSplit(
-        images, holdingOut: Double(percent) / 100, seed: seed, pool: pool)
-      training = ImageSubset(images, split.training)
-      validation = split.validation.isEmpty ? nil : ImageSubset(images, split.validation)
-      return
-    }
-    let first = try ImageFolder(path: train, classNames: classNames)
-    let checked = try check(first, "the pictures to train with")
-    training = checked.images
-    broken = checked.broken
-    if let val = file("val", "validation", "test") {
-      let checked = try check(
-        ImageFolder(path: val, classNames: first.classNames), "the pictures to check with")
-      validation = checked.images
-      broken += checked.broken
-    }
-  }
 }
 
 /// What training needs of the command line.
@@ -148,46 +90,30 @@ struct TrainingArguments {
     }
     let rate = try number(.learningRate)
     let decay = try number(.weightDecay) ?? 0
-    let coupled = decay > 0 ? WeightDecay.coupled(decay) : .none
-    let momentum = try number(.momentum, isShare: true)
-    let rho = try number(.rho, isShare: true)
     let name = arguments.text(.optimizer) ?? "adam"
-    func refuse(_ option: Option, unless names: [String]) throws {
-      if arguments.has(option), !names.contains(name) {
-        throw UsageError(
-          "'--\(option.name)' makes no sense with \(name), only with \(names.joined(separator: " and "))"
-        )
-      }
+    guard let named = OptimizerName(rawValue: name) else {
+      throw Self.unknown(.optimizer, name, OptimizerName.allCases.map(\.rawValue))
     }
-    try refuse(.momentum, unless: ["sgd", "rmsprop"])
-    try refuse(.rho, unless: ["rmsprop"])
-    switch name {
-    case "sgd":
-      optimizer = SGD(
-        learningRate: rate ?? 0.01, momentum: momentum ?? 0.9, weightDecay: coupled)
-    case "rmsprop":
-      optimizer = RMSProp(
-        learningRate: rate ?? 0.001, rho: rho, momentum: momentum ?? 0, weightDecay: coupled)
-    case "adam": optimizer = Adam(learningRate: rate ?? 0.001, weightDecay: coupled)
-    case "adamw":
-      optimizer = Adam(
-        learningRate: rate ?? 0.001, weightDecay: .decoupled(decay > 0 ? decay : 0.01))
-    case "nadam": optimizer = Nadam(learningRate: rate ?? 0.001, weightDecay: coupled)
-    default:
-      throw Self.unknown(.optimizer, name, ["sgd", "rmsprop", "adam", "adamw", "nadam"])
+    func refuse(_ option: Option, unless names: [OptimizerName]) throws {
+      guard arguments.has(option), !names.contains(named) else { return }
+      let list = names.map(\.rawValue).joined(separator: " and ")
+      throw UsageError("'--\(option.name)' makes no sense with \(name), only with \(list)")
     }
+    try refuse(.momentum, unless: [.sgd, .rmsprop])
+    try refuse(.rho, unless: [.rmsprop])
+    optimizer = try named.optimizer(
+      learningRate: rate, momentum: number(.momentum, isShare: true),
+      rho: number(.rho, isShare: true), weightDecay: decay)
     let shape = arguments.text(.schedule) ?? "constant"
     patience = shape == "plateau" ? arguments.integer(.patience) ?? 3 : nil
     if patience == nil, arguments.has(.patience) {
       throw UsageError("'--patience' makes no sense without '--schedule plateau'")
     }
-    switch shape {
-    case "constant", "plateau": schedule = ConstantSchedule()
-    case "cosine": schedule = CosineSchedule()
-    case "one-cycle": schedule = OneCycleSchedule()
-    default:
-      throw Self.unknown(.schedule, shape, ["constant", "cosine", "one-cycle", "plateau"])
+    let steady = ScheduleName.constant
+    guard let schedule = (patience == nil ? ScheduleName(rawValue: shape) : steady)?.schedule else {
+      throw Self.unknown(.schedule, shape, ScheduleName.allCases.map(\.rawValue) + ["plateau"])
     }
+    self.schedule = schedule
     labelSmoothing = try number(.labelSmoothing, isShare: true) ?? 0
     lighting = try number(.lighting) ?? 0
     frozen = (arguments.text(.freeze) ?? "").split(separator: ",").map { KeyPattern(String($0)) }
@@ -207,11 +133,20 @@ struct TrainingArguments {
   }
 
   /// The pictures at `path`.
-  func pictures(_ path: String, classNames: [String]? = nil, pool: ThreadPool) throws -> PictureSets
-  {
-    let sets = try PictureSets(
-      path: path, classNames: classNames, holdingOut: arguments.integer(.holdOut) ?? 20,
-      broken: policy, seed: seed, pool: pool)
+  ///
+  /// - Parameter percent: how many are held out where nothing on the command line says it.
+  func pictures(
+    _ path: String, classNames: [String]? = nil, holdingOut percent: Int = 20, pool: ThreadPool
+  ) throws -> ImageSets {
+    let bars = StageBars()
+    let classNames =
+      try arguments.text(.classNames).map { try LabelFile.labels(path: $0) }
+      ?? classNames
+    let sets = try ImageSets(
+      path: path, classNames: classNames, holdingOut: arguments.integer(.holdOut) ?? percent,
+      broken: policy, seed: seed, pool: pool
+    ) { stage, done, total in bars.show("decoding \(stage)", done, of: total) }
+    bars.finish()
     for picture in sets.broken.prefix(20) {
       Terminal.report("left out: \(picture.name.escapedForDisplay(limit: 512)): \(picture.reason)")
     }
@@ -224,19 +159,7 @@ struct TrainingArguments {
     var pipeline = ImagePipeline(images, preprocessing)
     pipeline.seed = seed
     pipeline.lighting = lighting
-    guard arguments.has(.augment), let size = preprocessing.outputSize else { return pipeline }
-    if size.height >= 96 {
-      pipeline.augmentations = [
-        .randomResizedCrop(size, scale: 0.35...1), .horizontalFlip(),
-        .colorJitter(brightness: 0.2, contrast: 0.2, saturation: 0.2),
-      ]
-      pipeline.preprocessing.resize = .none
-      pipeline.preprocessing.centerCrop = nil
-    } else {
-      pipeline.augmentations = [.translation(x: 0.1, y: 0.1)]
-      if preprocessing.channelOrder != .gray { pipeline.augmentations.append(.horizontalFlip()) }
-    }
-    return pipeline
+    return arguments.has(.augment) ? pipeline.withUsualAugmentations : pipeline
   }
 
   /// Trains, with a line an epoch and a bar within; finishes the batch when it is interrupted.

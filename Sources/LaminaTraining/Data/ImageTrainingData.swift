@@ -43,6 +43,9 @@ public final class ImageTrainingData: TrainingData {
     }
   }
 
+  /// Whether nothing is changed at random.
+  public var isSameInEveryEpoch: Bool { pipeline.isDeterministic }
+
   /// Pictures as one batch.
   public func batch(_ indices: [Int], epoch: Int) throws -> Batch {
     let key = Key(indices: indices, epoch: epoch)

@@ -5,13 +5,16 @@ extension Command {
     name: "head-epochs", value: .integer(0...100_000),
     help: "epochs of the new head alone, all else frozen; default: 5")
 
+  private static let epochs = Option(
+    name: "epochs", value: .integer(0...100_000), help: "epochs of all layers; default: 3")
+
   static let finetune = Command(
     name: "finetune", summary: "fit a trained model to classes of your own",
     operands: "MODEL DATA", operandCount: 2...2,
     options: [
-      .output, .epochs, headEpochs, .batch, .optimizer, .learningRate, .momentum, .rho,
+      .output, headEpochs, epochs, .batch, .optimizer, .learningRate, .momentum, .rho,
       .weightDecay, .schedule, .patience, .labelSmoothing, .size, .augment, .lighting, .freeze,
-      .holdOut, .broken, .seed, .threads, .json,
+      .holdOut, .broken, .classNames, .note, .seed, .threads, .json,
     ],
     example: """
       $ lamina finetune efficientnet_lite0.safetensors flowers -o flowers.safetensors
@@ -24,49 +27,28 @@ extension Command {
     let pool = ThreadPool(threads: arguments.integer(.threads))
     let trained = try settings.sized(ModelArgument.load(arguments.operands[0]))
     let sets = try settings.pictures(arguments.operands[1], pool: pool)
-    var (model, head) = try trained.replacingHead(
-      labels: sets.training.classNames, seed: settings.seed)
-    let headCount = arguments.integer(headEpochs) ?? 5
-    if headCount > 0 {
-      let trainer = try settings.headTrainer(model, head, sets, epochs: headCount, pool: pool)
-      let ending = try settings.fit(trainer, stage: "head")
-      model = try trainer.makeModel()
-      guard ending == .completed else {
-        return try settings.finish(model, ending, trainer.messages, target)
+    let data = try settings.data(sets, for: trained, pool: pool)
+    var options = FineTuningOptions()
+    options.headEpochs = arguments.integer(headEpochs) ?? options.headEpochs
+    options.epochs = arguments.integer(epochs) ?? options.epochs
+    options.frozen = settings.frozen
+    options.trainer = try settings.trainerOptions(for: trained)
+    let features = StageBars()
+    let bars = FineTuningPhase.allCases.map { EpochBar($0.rawValue) }
+    defer { bars.forEach { $0.finish() } }
+    let result = try Interruption.finishing {
+      try trained.fineTuning(
+        to: sets.training.classNames, on: data.training, validation: data.validation,
+        options: options, pool: pool,
+        callbacks: { settings.callbacks($0.rawValue) }
+      ) { progress in
+        switch progress {
+        case .features(let done, let total): features.show("features", done, of: total)
+        case .batch(let phase, let progress): bars[phase == .head ? 0 : 1].show(progress)
+        }
+        return !Interruption.isRequested
       }
     }
-    let epochs = arguments.integer(.epochs) ?? 3
-    var gentle = settings.optimizer
-    gentle.learningRate /= 10
-    let trainer = try settings.trainer(
-      model, sets, epochs: epochs, stage: "all", optimizer: gentle, pool: pool)
-    let ending = try settings.fit(trainer, stage: "all")
-    return try settings.finish(trainer.makeModel(), ending, trainer.messages, target)
-  }
-}
-
-extension TrainingArguments {
-  /// A trainer of the layers `head` alone; where pictures are the same in every epoch, on features.
-  fileprivate func headTrainer(
-    _ model: Model, _ head: [String], _ sets: PictureSets, epochs: Int, pool: ThreadPool
-  ) throws -> Trainer {
-    let frozen = model.graph.nodes.map(\.name).filter { !head.contains($0) }.map { KeyPattern($0) }
-    let preprocessing = try model.requiredPreprocessing()
-    guard pipeline(sets.training, preprocessing).isDeterministic else {
-      return try trainer(model, sets, epochs: epochs, stage: "head", frozen: frozen, pool: pool)
-    }
-    var training = TrainingOptions()
-    training.frozen = frozen
-    let session = try TrainingSession(model: model, options: training, pool: pool)
-    let data = ImageTrainingData(ImagePipeline(sets.training, preprocessing), pool: pool)
-    let bar = Progress("features", total: data.count)
-    var done = 0
-    let features = try FeatureCache(session, data, batchSize: batchSize) { count in
-      for _ in done..<count { bar.advance() }
-      done = count
-    }
-    bar.finish()
-    return try trainer(
-      model, sets, epochs: epochs, stage: "head", frozen: frozen, data: features, pool: pool)
+    return try settings.finish(result.model, result.ending, result.messages, target)
   }
 }

@@ -7,7 +7,7 @@ extension Command {
     options: [
       .output, .epochs, .batch, .optimizer, .learningRate, .momentum, .rho, .weightDecay, .schedule,
       .patience, .labelSmoothing, .size, .augment, .lighting, .freeze, .holdOut, .broken,
-      .checkpoints, .seed, .threads, .json,
+      .classNames, .note, .checkpoints, .seed, .threads, .json,
     ],
     example: """
       $ lamina train lenet5 mnist -o lenet5.safetensors --epochs 5
@@ -26,8 +26,14 @@ extension Command {
     let sets = try settings.pictures(arguments.operands[1], pool: pool)
     let (fitted, _) = try named.fitted(to: sets.training.classNames, seed: settings.seed)
     let model = try settings.sized(fitted)
-    let trainer = try settings.trainer(
-      model, sets, epochs: arguments.integer(.epochs) ?? 10, stage: "epoch", pool: pool)
+    let data = try settings.data(sets, for: model, pool: pool)
+    var options = try settings.trainerOptions(for: model)
+    options.epochs = arguments.integer(.epochs) ?? 10
+    var training = TrainingOptions()
+    training.frozen = settings.frozen
+    let trainer = try Trainer(
+      model: model, data: data.training, validation: data.validation, options: options,
+      training: training, callbacks: settings.callbacks("epoch"), pool: pool)
     let ending = try settings.fit(trainer, stage: "epoch")
     let trained = try trainer.makeModel().withoutAuxiliaryOutputs()
     return try settings.finish(trained, ending, trainer.messages, target)
@@ -47,9 +53,8 @@ extension Command {
     let model = try ModelArgument.load(arguments.operands[0])
     let preprocessing = try model.requiredPreprocessing()
     let labels = model.metadata.labels
-    let sets = try PictureSets(
-      path: arguments.operands[1], classNames: labels.isEmpty ? nil : labels, holdingOut: 0,
-      broken: settings.policy, seed: 0, pool: pool)
+    let sets = try settings.pictures(
+      arguments.operands[1], classNames: labels.isEmpty ? nil : labels, holdingOut: 0, pool: pool)
     let images = sets.validation ?? sets.training
     let data = ImageTrainingData(ImagePipeline(images, preprocessing), pool: pool)
     let bar = Progress("evaluating", total: images.count)
@@ -102,37 +107,39 @@ extension Arguments {
 }
 
 extension TrainingArguments {
-  /// A trainer of a model on pictures.
-  ///
-  /// - Parameter data: what stands for the pictures to train with: features of them.
-  func trainer(
-    _ model: Model, _ sets: PictureSets, epochs: Int, stage: String, frozen: [KeyPattern] = [],
-    optimizer: (any Optimizer)? = nil, data: (any TrainingData)? = nil, pool: ThreadPool
-  ) throws -> Trainer {
-    let preprocessing = try model.requiredPreprocessing()
+  /// How trainers of the model train.
+  func trainerOptions(for model: Model) throws -> TrainerOptions {
     var options = TrainerOptions()
-    options.optimizer = optimizer ?? self.optimizer
+    options.optimizer = optimizer
     options.schedule = schedule
-    options.losses = try model.lossTerms(SoftmaxCrossEntropy(labelSmoothing: labelSmoothing))
+    if labelSmoothing > 0 {
+      options.losses = try model.lossTerms(SoftmaxCrossEntropy(labelSmoothing: labelSmoothing))
+    }
     options.batchSize = batchSize
-    options.epochs = epochs
     options.seed = seed
     if let folder = arguments.text(.checkpoints) {
       options.checkpoints = CheckpointOptions(folder: folder)
       options.checkpoints?.resumes = true
     }
-    var training = TrainingOptions()
-    training.frozen = self.frozen + frozen
-    var callbacks: [any TrainingCallback] = [EpochLines(stage, asJSON: arguments.has(.json))]
-    if let patience { callbacks.append(ReduceLROnPlateau(patience: patience)) }
-    let validation = sets.validation.map {
-      ImageTrainingData(ImagePipeline($0, preprocessing), pool: pool)
-    }
-    return try Trainer(
-      model: model,
-      data: data ?? ImageTrainingData(pipeline(sets.training, preprocessing), pool: pool),
-      validation: validation, options: options, training: training,
-      callbacks: callbacks, pool: pool)
+    return options
+  }
+
+  /// Pictures as a model takes them: to train with, and to check with.
+  func data(_ sets: ImageSets, for model: Model, pool: ThreadPool) throws -> (
+    training: ImageTrainingData, validation: ImageTrainingData?
+  ) {
+    let preprocessing = try model.requiredPreprocessing()
+    return (
+      ImageTrainingData(pipeline(sets.training, preprocessing), pool: pool),
+      sets.validation.map { ImageTrainingData(ImagePipeline($0, preprocessing), pool: pool) }
+    )
+  }
+
+  /// What follows the epochs of a stage.
+  func callbacks(_ stage: String) -> [any TrainingCallback] {
+    let lines = EpochLines(stage, asJSON: arguments.has(.json))
+    guard let patience else { return [lines] }
+    return [lines, ReduceLROnPlateau(patience: patience)]
   }
 
   /// The model for pictures of the side that was asked for.
@@ -148,6 +155,9 @@ extension TrainingArguments {
     throws -> ExitStatus
   {
     for message in messages { Terminal.report(message) }
+    var metadata = model.metadata
+    if let note = arguments.text(.note) { metadata.provenance["note"] = note }
+    let model = model.replacingMetadata(metadata)
     try Interruption.removingTemporaryFile(of: target) { try ModelFile.save(model, to: target) }
     if !arguments.has(.json) {
       try Terminal.write("wrote \(target.escapedForDisplay(limit: 4096))\n")
