@@ -126,7 +126,8 @@ public enum ModelCatalog {
   /// All entries, by family.
   public static let entries: [CatalogEntry] =
     alexNets + vggs + squeezeNets + mobileNets
-    + resNets + resNetsV1 + resNetsV2 + textbookResNets + cifarResNets + seResNets + legacySENets
+    + resNets + resNetsV1 + resNetsV2 + thinResNets + textbookResNets + cifarResNets + seResNets
+    + legacySENets
     + efficientNetLites + leNets + smallNets
     + googLeNets + inceptionV3s + inceptionV4s + inceptionResNets + xceptions
 

@@ -72,6 +72,22 @@ public struct Model: Sendable {
     self.registry = registry
   }
 
+  /// The model with its first output alone: layers and parameters that only the others need, auxiliary heads, are left
+  /// out, and the weights of their losses.
+  public func withoutAuxiliaryOutputs() throws -> Model {
+    guard graph.outputs.count > 1 else { return self }
+    var graph = graph
+    graph.outputs = Array(graph.outputs.prefix(1))
+    graph.removeDeadNodes(keeping: graph.outputs.map(\.value))
+    var kept: [String: Tensor] = [:]
+    for slot in try graph.parameterSlots(parameters: parameters) {
+      if case .tensor(let key) = slot.binding { kept[key] = parameters[key] }
+    }
+    var metadata = metadata
+    metadata.provenance = metadata.provenance.filter { !$0.key.hasPrefix("loss_weight.") }
+    return try Model(graph: graph, parameters: kept, metadata: metadata, registry: registry)
+  }
+
   /// A model with freshly initialised parameters. Each tensor's numbers depend on `seed` and its key alone.
   public init(
     initializing graph: Graph, seed: UInt64 = 0, metadata: ModelMetadata = ModelMetadata(),

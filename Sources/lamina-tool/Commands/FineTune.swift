@@ -11,14 +11,17 @@ extension Command {
   private static let variants = Option(
     name: "variants", value: .integer(1...1000),
     help: "with --augment, changes of each picture that the head learns from; default: new ones")
+  private static let epochs = Option(
+    name: "epochs", value: .integer(0...100_000), help: "epochs of all layers; default: 3")
 
   static let finetune = Command(
     name: "finetune", summary: "fit a trained model to classes of your own",
     operands: "MODEL DATA", operandCount: 2...2,
     options: [
-      .output, .epochs, headEpochs, .batch, .optimizer, .learningRate, .weightDecay, .schedule,
-      .augment, variants, .holdOut, .broken, cache, .checkpoints, .checkpointSteps, .report, .seed,
-      .threads, .json,
+      .output, headEpochs, epochs, .batch, .optimizer, .learningRate, .momentum, .rho,
+      .weightDecay, .schedule, .patience, .labelSmoothing, .size, .augment, variants, .lighting,
+      .freeze, .holdOut, .broken, .classNames, .note, cache, .checkpoints, .checkpointSteps,
+      .report, .seed, .threads, .json,
     ],
     example: """
       $ lamina finetune efficientnet_lite0.safetensors flowers -o flowers.safetensors
@@ -30,13 +33,14 @@ extension Command {
     let settings = try TrainingArguments(arguments)
     let target = try settings.targets()
     let pool = ThreadPool(threads: arguments.integer(.threads))
-    let trained = try ModelArgument.load(arguments.operands[0])
+    let trained = try settings.sized(ModelArgument.load(arguments.operands[0]))
     let sets = try settings.pictures(arguments.operands[1], pool: pool)
     let data = try settings.data(sets, for: trained, pool: pool)
     var options = FineTuningOptions()
     options.headEpochs = arguments.integer(headEpochs) ?? options.headEpochs
-    options.epochs = arguments.integer(.epochs) ?? options.epochs
-    options.trainer = settings.trainerOptions
+    options.epochs = arguments.integer(epochs) ?? options.epochs
+    options.frozen = settings.frozen
+    options.trainer = try settings.trainerOptions(for: trained)
     options.cacheFolder = arguments.text(cache)
     options.featureVariants = arguments.integer(variants)
     let features = StageBars()

@@ -16,8 +16,9 @@ extension Command {
     name: "lr-find", summary: "suggest a learning rate by trying rising ones",
     operands: "MODEL DATA", operandCount: 2...2,
     options: [
-      output, first, last, steps, head, .batch, .optimizer, .weightDecay, .augment, .holdOut,
-      .broken, .seed, .threads, .json,
+      output, first, last, steps, head, .batch, .optimizer, .momentum, .rho, .weightDecay,
+      .labelSmoothing, .size, .augment, .lighting, .freeze, .holdOut, .broken, .seed, .threads,
+      .json,
     ],
     example: """
       $ lamina lr-find resnet18 flowers --optimizer sgd
@@ -43,10 +44,12 @@ extension Command {
     }
     if let target { _ = try AtomicFileWriter(path: target) }
     let pool = ThreadPool(threads: arguments.integer(.threads))
-    let named = try ModelArgument.load(arguments.operands[0])
+    let named = try settings.sized(ModelArgument.load(arguments.operands[0]))
+    var training = TrainingOptions()
+    training.frozen = settings.frozen
+    try named.checkTrainable(training)
     let sets = try settings.pictures(arguments.operands[1], pool: pool)
     let classes = sets.training.classNames
-    var training = TrainingOptions()
     var model = named
     if arguments.has(head) {
       let names: [String]
@@ -61,7 +64,7 @@ extension Command {
     defer { bar.finish() }
     let search = try Interruption.finishing {
       try LearningRateSearch(
-        model: model, data: data.training, options: settings.trainerOptions, training: training,
+        model: model, data: data.training, options: settings.trainerOptions(for: model), training: training,
         from: low, to: high, steps: count, pool: pool
       ) { _ in
         bar.advance()

@@ -5,31 +5,39 @@ extension Command {
     name: "train", summary: "train a model from scratch, or go on with one",
     operands: "MODEL DATA", operandCount: 2...2,
     options: [
-      .output, .epochs, .batch, .optimizer, .learningRate, .weightDecay, .schedule, .augment,
-      .holdOut, .broken, .checkpoints, .checkpointSteps, .report, .seed, .threads, .json,
+      .output, .epochs, .batch, .optimizer, .learningRate, .momentum, .rho, .weightDecay, .schedule,
+      .patience, .labelSmoothing, .size, .augment, .lighting, .freeze, .holdOut, .broken,
+      .classNames, .note, .checkpoints, .checkpointSteps, .report, .seed, .threads, .json,
     ],
     example: """
       $ lamina train lenet5 mnist -o lenet5.safetensors --epochs 5
       DATA is a folder of MNIST's or CIFAR's files, or with a folder of pictures for each class, or two of these called
       train and val. Ctrl-C finishes the batch and, with --checkpoints, saves; the same command or 'lamina resume' then
       goes on.
+      A model of the catalogue starts from the numbers of --seed and learns by its auxiliary heads too, where it has
+      such; the file is without them. AlexNet as its paper has it:
+      $ lamina train alexnet_paper flowers -o a.safetensors --optimizer sgd --weight-decay 5e-4 --batch 128 \
+          --schedule plateau --augment --lighting 0.1
       """
   ) { arguments in
     let settings = try TrainingArguments(arguments)
     let target = try settings.targets()
     let pool = ThreadPool(threads: arguments.integer(.threads))
-    let named = try ModelArgument.load(arguments.operands[0])
-    try named.checkTrainable()
+    let named = try ModelArgument.load(arguments.operands[0], trainingBy: settings.seed)
+    var training = TrainingOptions()
+    training.frozen = settings.frozen
+    try named.checkTrainable(training)
     let sets = try settings.pictures(arguments.operands[1], pool: pool)
-    let (model, _) = try named.fitted(to: sets.training.classNames, seed: settings.seed)
+    let (fitted, _) = try named.fitted(to: sets.training.classNames, seed: settings.seed)
+    let model = try settings.sized(fitted)
     let data = try settings.data(sets, for: model, pool: pool)
-    var options = settings.trainerOptions
+    var options = try settings.trainerOptions(for: model)
     options.epochs = arguments.integer(.epochs) ?? 10
     let trainer = try Trainer(
       model: model, data: data.training, validation: data.validation, options: options,
-      callbacks: settings.callbacks("train", stage: "epoch"), pool: pool)
+      training: training, callbacks: settings.callbacks("train", stage: "epoch"), pool: pool)
     let ending = try settings.fit(trainer, stage: "epoch")
-    let trained = try trainer.makeModel()
+    let trained = try trainer.makeModel().withoutAuxiliaryOutputs()
     let status = try settings.finish(trained, ending, trainer.messages, target)
     try settings.report(
       "train", trained, from: model, [TrainingReport.Phase("training", trainer)], sets, ending, pool
@@ -67,11 +75,14 @@ extension Arguments {
 }
 
 extension TrainingArguments {
-  /// How trainers train.
-  var trainerOptions: TrainerOptions {
+  /// How trainers of the model train.
+  func trainerOptions(for model: Model) throws -> TrainerOptions {
     var options = TrainerOptions()
     options.optimizer = optimizer
     options.schedule = schedule
+    if labelSmoothing > 0 {
+      options.losses = try model.lossTerms(SoftmaxCrossEntropy(labelSmoothing: labelSmoothing))
+    }
     options.batchSize = batchSize
     options.seed = seed
     if let folder = arguments.text(.checkpoints) {
@@ -82,9 +93,11 @@ extension TrainingArguments {
     return options
   }
 
-  /// What is told of a training: a line behind each epoch and, where there are checkpoints, the command that made them.
+  /// What follows the epochs of a stage: a line, the learning rate where it follows the loss and, where there are
+  /// checkpoints, the command that began them.
   func callbacks(_ command: String, stage: String) -> [any TrainingCallback] {
     var result: [any TrainingCallback] = [EpochLines(stage, asJSON: arguments.has(.json))]
+    if let patience { result.append(ReduceLROnPlateau(patience: patience)) }
     if let folder = arguments.text(.checkpoints) {
       result.append(CommandRecord(command, arguments.words, folder: folder))
     }
@@ -113,11 +126,22 @@ extension TrainingArguments {
     )
   }
 
+  /// The model for pictures of the side that was asked for.
+  func sized(_ model: Model) throws -> Model {
+    guard let side = arguments.integer(.size) else { return model }
+    var metadata = model.metadata
+    metadata.preprocessing = try model.requiredPreprocessing().resized(to: side)
+    return model.replacingMetadata(metadata)
+  }
+
   /// Writes the model, and says how training ended.
   func finish(_ model: Model, _ ending: TrainingEnding, _ messages: [String], _ target: String)
     throws -> ExitStatus
   {
     for message in messages { Terminal.report(message) }
+    var metadata = model.metadata
+    if let note = arguments.text(.note) { metadata.provenance["note"] = note }
+    let model = model.replacingMetadata(metadata)
     try Interruption.removingTemporaryFile(of: target) { try ModelFile.save(model, to: target) }
     if !arguments.has(.json) {
       try Terminal.write("wrote \(target.escapedForDisplay(limit: 4096))\n")
