@@ -34,12 +34,17 @@ extension Command {
     let target = try settings.targets()
     let pool = ThreadPool(threads: arguments.integer(.threads))
     let trained = try settings.sized(ModelArgument.load(arguments.operands[0]))
-    let sets = try settings.pictures(arguments.operands[1], pool: pool)
-    let data = try settings.data(sets, for: trained, pool: pool)
     var options = FineTuningOptions()
     options.headEpochs = arguments.integer(headEpochs) ?? options.headEpochs
     options.epochs = arguments.integer(epochs) ?? options.epochs
     options.frozen = settings.frozen
+    if options.epochs > 0 {
+      var training = TrainingOptions()
+      training.frozen = settings.frozen
+      try trained.checkTrainable(training)
+    }
+    let sets = try settings.pictures(arguments.operands[1], pool: pool)
+    let data = try settings.data(sets, for: trained, pool: pool)
     options.trainer = try settings.trainerOptions(for: trained)
     options.cacheFolder = arguments.text(cache)
     options.featureVariants = arguments.integer(variants)
