@@ -160,7 +160,7 @@ def fit_clothes(prefix):
     begin = time.monotonic()
     print(f"\nfitting {TRAINED.name} to 10,000 pictures of clothes", flush=True)
     phases = accuracies("finetune", TRAINED, data, "-o", fitted, "--head-epochs", 5, "--epochs", 3,
-                        "--learning-rate", 0.003)
+                        "--learning-rate", 0.01)
     scratch = accuracies("train", "cifar_resnet14", data, "-o", fresh, "--size", 28, "--epochs", 3,
                          "--learning-rate", 0.003)
     print(f"accuracy on 5,000 others: {phases['head']:.4f} with the trunk frozen, {phases['all']:.4f} fine-tuned, "
