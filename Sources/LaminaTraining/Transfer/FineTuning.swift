@@ -72,6 +72,8 @@ extension Model {
     let pool = pool ?? ThreadPool()
     let (model, head) = try replacingHead(labels: labels, seed: options.trainer.seed)
     var result = FineTuningResult(model: model, head: head)
+    var trunk = try FrozenLayers(model)
+    try trunk.freezeTrunk()
     for phase in FineTuningPhase.allCases {
       var settings = options.trainer
       settings.epochs = phase == .head ? options.headEpochs : options.epochs
@@ -81,10 +83,7 @@ extension Model {
       var training = TrainingOptions()
       training.limits = options.limits
       training.isStrict = options.isStrict
-      training.frozen =
-        phase == .all
-        ? options.frozen
-        : model.graph.nodes.map(\.name).filter { !head.contains($0) }.map { KeyPattern($0) }
+      training.frozen = phase == .all ? options.frozen : trunk.patterns
       var items = data
       if phase == .head, data.isSameInEveryEpoch {
         do {
