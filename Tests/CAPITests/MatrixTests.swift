@@ -14,6 +14,9 @@ private struct Call {
 
   final class Outputs { var untouched: [() -> Bool] = [] }
 
+  /// The first handle, or in place of the fixture's model one whose head can be replaced.
+  var fitting: lamina_model { handles[0] == fixture.model ? fixture.fitting : handles[0] }
+
   /// Memory of the caller with these values, under that name.
   func values<T>(_ name: String, _ values: [T]) -> UnsafeMutablePointer<T>? {
     let memory = Guarded<T>(values.count)
@@ -262,7 +265,7 @@ private let trainingRows: [Row] = [
       return labels.withUnsafeBufferPointer { labels in
         releasing(lamina_model_release, call.out("result")) {
           lamina_model_replace_head(
-            call.handles[0], call.null == "labels" ? nil : labels.baseAddress, 2, 0, $0, call.error)
+            call.fitting, call.null == "labels" ? nil : labels.baseAddress, 2, 0, $0, call.error)
         }
       }
     }
@@ -316,7 +319,7 @@ private let trainingRows: [Row] = [
   },
   Row(name: "lamina_trainer_get_tensor", handles: [.trainer], pointers: ["key", "tensor"]) { call in
     let data = call.out("data", Float.self, count: 10)
-    return call.text("key", "fc2.bias") {
+    return call.text("key", "fc3.bias") {
       lamina_trainer_get_tensor(
         call.handles[0], Int32(LAMINA_TRAINER_VALUE), $0,
         call.values("tensor", [tensor([], 0, data, byteCount: 40)]), call.error)
@@ -332,7 +335,7 @@ private let trainingRows: [Row] = [
       options.trainer = trainer
       return releasing(lamina_model_release, call.out("result")) {
         lamina_finetune(
-          call.handles[0], call.handles[1], 0, &options, nil, nil, $0, call.out("ending"),
+          call.fitting, call.handles[1], 0, &options, nil, nil, $0, call.out("ending"),
           call.error)
       }
     }

@@ -90,9 +90,11 @@ final class Fixture {
   var model: lamina_model = 0
   var session: lamina_session = 0
   var image: lamina_image = 0
+  /// Another model for digits, whose head can be replaced.
+  var fitting: lamina_model = 0
   /// Twelve items of ten classes, the last four to check with.
   var dataset: lamina_dataset = 0
-  /// Trains the model on them, for one epoch.
+  /// Trains the other model on them, for one epoch.
   var trainer: lamina_trainer = 0
   /// A model file.
   let path: String
@@ -127,10 +129,11 @@ final class Fixture {
     try succeed { lamina_session_create(model, nil, &session, $0) }
     try succeed { lamina_image_create(context, pixels, 28, 28, 0, &image, $0) }
     try succeed { error in withSource { lamina_dataset_create(context, $0, &dataset, error) } }
+    try succeed { lamina_model_create(context, "lenet5", 0, 7, &fitting, $0) }
     var training = trainerOptions()
     training.epochs = 1
     training.batch_size = 4
-    try succeed { lamina_trainer_create(model, dataset, 0, &training, &trainer, $0) }
+    try succeed { lamina_trainer_create(fitting, dataset, 0, &training, &trainer, $0) }
     for digit in 0..<10 {
       let folder = "\(photos)/\(digit)"
       try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -180,6 +183,7 @@ final class Fixture {
   deinit {
     lamina_trainer_release(trainer)
     lamina_dataset_release(dataset)
+    lamina_model_release(fitting)
     items.deallocate()
     lamina_image_release(image)
     lamina_session_release(session)
