@@ -100,7 +100,7 @@ private final class Watcher {
     try succeed { lamina_dataset_get_info(dataset, &info, $0) }
     // All pictures are one, which is on one side alone.
     #expect(info.training_count + info.validation_count == 20)
-    let labels = (0..<info.label_count).map { String(cString: info.labels[$0]!) }
+    let labels = (0..<info.label_count).map { info.labels[$0].map { String(cString: $0) } }
     #expect(labels == (0..<10).map { "\($0)" })
     #expect(info.broken_count == 0)
   }

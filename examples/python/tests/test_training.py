@@ -63,6 +63,10 @@ class TrainingTests(unittest.TestCase):
         model.save(path)
         return path.read_bytes()
 
+    def answer(self, model, picture):
+        [(label, _)] = lamina.load(self.folder / model).predict(picture, top=1)
+        return label
+
     def trainer(self, **options):
         return lamina.Trainer(self.model, self.data, **{"epochs": 2, "batch_size": 5, **options})
 
@@ -183,17 +187,19 @@ class TrainingTests(unittest.TestCase):
         photos = self.folder / "photos"
         write_photos(photos)
         self.model.save(self.folder / "digits.safetensors")
-        mine = lamina.finetune(self.folder / "digits.safetensors", photos, head_epochs=2, epochs=1, batch_size=4, seed=5)
+        mine = lamina.finetune(self.folder / "digits.safetensors", photos, head_epochs=2, epochs=1, batch_size=4,
+                               seed=5)
         mine.save(self.folder / "python.safetensors")
         self.assertEqual(mine.labels, ["bright", "dark"])
-        self.assertEqual([(line["stage"], line["epoch"]) for line in mine.history], [("head", 1), ("head", 2), ("all", 1)])
+        self.assertEqual([(line["stage"], line["epoch"]) for line in mine.history],
+                         [("head", 1), ("head", 2), ("all", 1)])
         prefix = Path(os.environ.get("LAMINA_LIBRARY", "")).resolve().parents[1]
         program = prefix / "bin" / "lamina"
         if not program.exists():
             self.skipTest("skipped: runs in make test")
-        subprocess.run([program, "finetune", "digits.safetensors", "photos", "-o", "tool.safetensors", "--head-epochs", "2",
-                        "--epochs", "1", "--batch", "4", "--seed", "5", "--threads", "1"], cwd=self.folder, check=True,
-                       capture_output=True)
+        subprocess.run([program, "finetune", "digits.safetensors", "photos", "-o", "tool.safetensors",
+                        "--head-epochs", "2", "--epochs", "1", "--batch", "4", "--seed", "5", "--threads", "1"],
+                       cwd=self.folder, check=True, capture_output=True)
         expected = (self.folder / "python.safetensors").read_bytes()
         self.assertEqual((self.folder / "tool.safetensors").read_bytes(), expected)
         source = self.folder / "same.c"
@@ -216,7 +222,7 @@ class TrainingTests(unittest.TestCase):
         self.assertEqual(len(lines), 9)
         self.assertTrue(lines[0].startswith("head 1/5  loss "))
         self.assertEqual(lines[-1], "wrote mine.safetensors")
-        self.assertEqual(lamina.load(self.folder / "mine.safetensors").predict(photos / "dark/0.png", top=1)[0][0], "dark")
+        self.assertEqual(self.answer("mine.safetensors", photos / "dark/0.png"), "dark")
         failed = subprocess.run([sys.executable, script, "none", "photos", "x"], cwd=self.folder, capture_output=True,
                                 text=True)
         self.assertEqual((failed.returncode, failed.stderr), (1, "finetune.py: none: no such file\n"))
@@ -227,12 +233,12 @@ class TrainingTests(unittest.TestCase):
                        "LD_LIBRARY_PATH": str(prefix / "lib")}
         shutil.copytree(EXAMPLES / "c", self.folder / "c")
         subprocess.run(["make", "-s", "-C", "c", "finetune"], cwd=self.folder, env=environment, check=True)
-        done = subprocess.run(["c/finetune", "digits.safetensors", "photos", "c.safetensors"], cwd=self.folder, check=True,
-                              env=environment, capture_output=True, text=True)
+        done = subprocess.run(["c/finetune", "digits.safetensors", "photos", "c.safetensors"], cwd=self.folder,
+                              check=True, env=environment, capture_output=True, text=True)
         lines = done.stdout.splitlines()
         self.assertEqual(len(lines), 8)
         self.assertTrue(lines[7].startswith("epoch 8/8  loss "))
-        self.assertEqual(lamina.load(self.folder / "c.safetensors").predict(photos / "dark/0.png", top=1)[0][0], "dark")
+        self.assertEqual(self.answer("c.safetensors", photos / "dark/0.png"), "dark")
 
     @unittest.skipUnless(hasattr(os, "fork"), "no fork")
     def test_children_of_a_fork_go_on(self):
