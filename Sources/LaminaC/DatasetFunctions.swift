@@ -10,7 +10,7 @@ final class DatasetObject: HandleObject, @unchecked Sendable {
   private let content: Content
   /// Names of the classes; none when the caller gave none.
   let labels: [String]
-  private let labelTexts: [UnsafePointer<CChar>]
+  private let labelTexts: UnsafeMutableBufferPointer<UnsafePointer<CChar>?>
   private let texts = BorrowedTexts()
 
   private enum Content {
@@ -22,15 +22,17 @@ final class DatasetObject: HandleObject, @unchecked Sendable {
     self.context = context
     content = .images(sets)
     labels = sets.training.classNames
-    labelTexts = try labels.map { [texts] in try texts.add($0) }
+    labelTexts = try texts.addAll(labels)
   }
 
   init(_ items: CallerItems, labels: [String], _ context: ContextObject) throws {
     self.context = context
     content = .items(items)
     self.labels = labels
-    labelTexts = try labels.map { [texts] in try texts.add($0) }
+    labelTexts = try texts.addAll(labels)
   }
+
+  deinit { labelTexts.deallocate() }
 
   /// Items to train with, as they enter `model`, and to check with.
   ///
@@ -94,6 +96,7 @@ final class DatasetObject: HandleObject, @unchecked Sendable {
   fileprivate var info: lamina_dataset_info {
     var facts = lamina_dataset_info()
     facts.label_count = labels.count
+    facts.labels = UnsafePointer(labelTexts.baseAddress)
     switch content {
     case .images(let sets):
       facts.training_count = sets.training.count
@@ -104,10 +107,6 @@ final class DatasetObject: HandleObject, @unchecked Sendable {
       facts.validation_count = items.validation?.count ?? 0
     }
     return facts
-  }
-
-  fileprivate func label(at index: Int) throws -> UnsafePointer<CChar> {
-    try element(index, of: labelTexts, "index")
   }
 
   fileprivate var brokenText: String {
@@ -197,20 +196,6 @@ public func lamina_dataset_get_info(
   perform(error) {
     let facts = try handles.object(dataset, DatasetObject.self).info
     try write(facts, to: require(info, "info"), "info")
-  }
-}
-
-/// `lamina_dataset_get_label` of `lamina_training.h`.
-@_cdecl("lamina_dataset_get_label") @implementation
-public func lamina_dataset_get_label(
-  _ dataset: lamina_dataset, _ index: Int,
-  _ label: UnsafeMutablePointer<UnsafePointer<CChar>?>?,
-  _ error: UnsafeMutablePointer<lamina_error>?
-) -> lamina_status {
-  perform(error) {
-    let object = try handles.object(dataset, DatasetObject.self)
-    let label = try require(label, "label")
-    label.pointee = try object.label(at: index)
   }
 }
 

@@ -355,6 +355,16 @@ public func lamina_trainer_freeze_up_to(
   }
 }
 
+/// `lamina_trainer_freeze_trunk` of `lamina_training.h`.
+@_cdecl("lamina_trainer_freeze_trunk") @implementation
+public func lamina_trainer_freeze_trunk(
+  _ trainer: lamina_trainer, _ error: UnsafeMutablePointer<lamina_error>?
+) -> lamina_status {
+  perform(error) {
+    try handles.object(trainer, TrainerObject.self).changeFrozen { try $0.freezeTrunk() }
+  }
+}
+
 /// `lamina_trainer_unfreeze` of `lamina_training.h`.
 @_cdecl("lamina_trainer_unfreeze") @implementation
 public func lamina_trainer_unfreeze(

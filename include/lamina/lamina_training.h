@@ -132,22 +132,19 @@ typedef struct lamina_dataset_info {
   size_t training_count;
   /// Items to check with.
   size_t validation_count;
-  /// Names of classes; 0 when there are none.
-  size_t label_count;
   /// Pictures that were left out or replaced.
   size_t broken_count;
+  /// Names of the classes, as `lamina_model_replace_head` takes them; 0 when there are none.
+  size_t label_count;
+  const char *const *labels;
 } lamina_dataset_info;
 
 #define LAMINA_DATASET_INFO_INIT                                                                   \
-  { (uint32_t)sizeof(lamina_dataset_info), 0, 0, 0, 0, 0 }
+  { (uint32_t)sizeof(lamina_dataset_info), 0, 0, 0, 0, 0, NULL }
 
-/// Facts about `dataset`. The caller owns `info`. [any]
+/// Facts about `dataset`. The caller owns `info`, whose texts live as long as the set. [any]
 LAMINA_API lamina_status lamina_dataset_get_info(lamina_dataset dataset, lamina_dataset_info *info,
                                                  lamina_error *error);
-
-/// The name of class `index`. `*label` lives as long as the set. [any]
-LAMINA_API lamina_status lamina_dataset_get_label(lamina_dataset dataset, size_t index,
-                                                  const char **label, lamina_error *error);
 
 /// Copies the pictures that were left out or replaced, as a JSON array of objects with `name` and
 /// `reason`, into the caller's `buffer`, see rule 6. [any]
@@ -325,6 +322,10 @@ LAMINA_API lamina_status lamina_trainer_freeze(lamina_trainer trainer, const cha
 LAMINA_API lamina_status lamina_trainer_freeze_up_to(lamina_trainer trainer, const char *name,
                                                      lamina_error *error);
 
+/// Freezes all layers but the last one with weights before each output, which
+/// `lamina_model_replace_head` makes anew. Before the first step. Owns and hands out nothing. [one]
+LAMINA_API lamina_status lamina_trainer_freeze_trunk(lamina_trainer trainer, lamina_error *error);
+
 /// Lets the layers and parameters whose names `pattern` matches learn again. Before the first step.
 /// Owns and hands out nothing. [one]
 LAMINA_API lamina_status lamina_trainer_unfreeze(lamina_trainer trainer, const char *pattern,
@@ -438,7 +439,7 @@ LAMINA_ASSERT_OFFSET(lamina_dataset_options, label_count, 32);
 LAMINA_ASSERT_OFFSET(lamina_dataset_source, count, 72);
 LAMINA_ASSERT_OFFSET(lamina_dataset_source, items, 112);
 LAMINA_ASSERT_OFFSET(lamina_dataset_source, name, 144);
-LAMINA_ASSERT_OFFSET(lamina_dataset_info, broken_count, 32);
+LAMINA_ASSERT_OFFSET(lamina_dataset_info, labels, 40);
 LAMINA_ASSERT_OFFSET(lamina_score, accuracy, 24);
 LAMINA_ASSERT_OFFSET(lamina_progress, epoch, 16);
 LAMINA_ASSERT_OFFSET(lamina_progress, items_per_second, 88);

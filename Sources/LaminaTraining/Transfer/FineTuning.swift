@@ -92,6 +92,8 @@ extension Model {
       try model.checkTrainable(training)
     }
     var result = FineTuningResult(model: model, head: head)
+    var trunk = try FrozenLayers(model)
+    try trunk.freezeTrunk()
     for phase in FineTuningPhase.allCases {
       var settings = options.trainer
       settings.epochs = phase == .head ? options.headEpochs : options.epochs
@@ -101,10 +103,7 @@ extension Model {
       var training = TrainingOptions()
       training.limits = options.limits
       training.isStrict = options.isStrict
-      training.frozen =
-        phase == .all
-        ? options.frozen
-        : model.graph.nodes.map(\.name).filter { !head.contains($0) }.map { KeyPattern($0) }
+      training.frozen = phase == .all ? options.frozen : trunk.patterns
       var items = data
       let variants = data.isSameInEveryEpoch ? 1 : options.featureVariants
       if phase == .head, let variants {

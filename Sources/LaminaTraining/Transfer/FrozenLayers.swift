@@ -2,6 +2,7 @@ import LaminaCore
 
 /// Which layers and parameters of a model stay as they are in training: `patterns` goes into `TrainingOptions.frozen`.
 public struct FrozenLayers: Sendable {
+  private let model: Model
   private let names: [String]
   private let keys: [[String]]
   private var isFrozen: [Bool]
@@ -9,6 +10,7 @@ public struct FrozenLayers: Sendable {
 
   /// Nothing is frozen.
   public init(_ model: Model) throws {
+    self.model = model
     names = model.graph.nodes.map(\.name)
     isFrozen = [Bool](repeating: false, count: names.count)
     var keys = [[String]](repeating: [], count: names.count)
@@ -54,6 +56,14 @@ public struct FrozenLayers: Sendable {
         .notFound, "no layer is named '\(name.escapedForDisplay())'\(hint ?? "")")
     }
     for node in 0...last { isFrozen[node] = true }
+  }
+
+  /// Freezes all layers but those of `Model.headLayers`.
+  ///
+  /// - Throws: `unsupported`, as that.
+  public mutating func freezeTrunk() throws {
+    let head = try model.headLayers()
+    for node in names.indices where !head.contains(names[node]) { isFrozen[node] = true }
   }
 
   /// The names of what is frozen.
