@@ -15,7 +15,7 @@ VERSION := $(shell sed -n 's/^.define LAMINA_VERSION_[A-Z]* //p' include/lamina/
 SERIES := $(basename $(VERSION))
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo bench bench-peers parity conformance format lint check-headers install uninstall clean
+.PHONY: help build test demo bench bench-peers bench-train parity conformance format lint check-headers install uninstall clean
 .PHONY: packages packages-python packages-venv
 
 help:
@@ -91,6 +91,10 @@ bench-peers: build .venv-peers/ready ## compare speed, memory and start with fou
 	.venv-peers/bin/python examples/benchmarks/export_networks.py $(PEERS)
 	LAMINA_LIBRARY=$(CURDIR)/$(LIBRARY) PYTHONPATH=examples/python .venv-peers/bin/python \
 	  examples/benchmarks/side_by_side.py --networks $(PEERS) --markdown examples/benchmarks/README.md
+
+bench-train: build .venv-peers/ready ## compare the speed of training with PyTorch
+	.venv-peers/bin/python examples/benchmarks/training.py --program $(PROGRAM) \
+	  --markdown examples/benchmarks/README.md
 
 conformance: build .venv-conformance/ready ## run ONNX's own backend tests
 	LAMINA_LIBRARY=$(CURDIR)/$(LIBRARY) PYTHONPATH=examples/python \

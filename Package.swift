@@ -38,7 +38,7 @@ let package = Package(
       name: "LaminaC",
       dependencies: [
         "CLamina", "LaminaCore", "LaminaLayers", "LaminaBlocks", "LaminaModels", "LaminaWeights",
-        "LaminaImages",
+        "LaminaImages", "LaminaTraining",
       ],
       exclude: ["liblamina.map", "link.sh"]),
     .target(

@@ -15,6 +15,8 @@ enum HandleKind: UInt8 {
   case model = 0xC2
   case session = 0xC3
   case image = 0xC4
+  case dataset = 0xC5
+  case trainer = 0xC6
 }
 
 /// An object that C callers hold handles of.

@@ -117,13 +117,7 @@ public func lamina_model_preprocess(
     let objects = try images.map { try handles.object($0, ImageObject.self) }
     let first = try model.input(from: objects[0].image)
     let shape = try Shape([count] + first.shape.dimensions.dropFirst())
-    _ = try tensor.pointee.addresses()
-    do {
-      try tensor.pointee.checkTarget(shape, .float32)
-    } catch let failure as LaminaError where failure.code == .buffer {
-      tensor.pointee.describe(shape, .float32)
-      throw failure
-    }
+    try tensor.pointee.expect(shape, .float32)
     let batch = try Tensor(uninitialized: shape)
     for (index, object) in objects.enumerated() {
       let input = index == 0 ? first : try model.input(from: object.image)
@@ -138,12 +132,7 @@ public func lamina_model_preprocess(
         }
       }
     }
-    batch.withBytes { bytes in
-      if let base = bytes.baseAddress {
-        tensor.pointee.data?.copyMemory(from: base, byteCount: bytes.count)
-      }
-    }
-    tensor.pointee.describe(shape, .float32)
+    try tensor.pointee.receive(batch)
   }
 }
 

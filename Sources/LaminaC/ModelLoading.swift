@@ -86,7 +86,7 @@ public func lamina_model_export(
 }
 
 /// Hands out the model, and its report, that `make` makes of `model`.
-private func derive(
+func derive(
   _ model: lamina_model, _ result: UnsafeMutablePointer<lamina_model>?,
   _ make: (ModelObject) throws -> (model: Model, report: JSON?)
 ) throws {

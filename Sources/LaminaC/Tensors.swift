@@ -94,6 +94,30 @@ extension lamina_tensor {
     }
   }
 
+  /// Checks the caller's memory for a result; says what it takes when it is too short.
+  ///
+  /// - Throws: as `checkTarget`; `argument` when it does not fit memory.
+  mutating func expect(_ shape: Shape, _ type: ElementType) throws {
+    _ = try addresses()
+    do {
+      try checkTarget(shape, type)
+    } catch let failure as LaminaError where failure.code == .buffer {
+      describe(shape, type)
+      throw failure
+    }
+  }
+
+  /// Takes over the elements of a tensor.
+  ///
+  /// - Throws: as `expect`.
+  mutating func receive(_ tensor: Tensor) throws {
+    try expect(tensor.shape, tensor.type)
+    tensor.withBytes { bytes in
+      if let base = bytes.baseAddress { data?.copyMemory(from: base, byteCount: bytes.count) }
+    }
+    describe(tensor.shape, tensor.type)
+  }
+
   /// - Throws: `argument` when `data` is not aligned to the size of an element.
   func checkAlignment(_ type: ElementType) throws {
     guard Int(bitPattern: data) & (type.byteCount - 1) == 0 else {

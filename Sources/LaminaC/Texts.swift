@@ -69,6 +69,16 @@ final class BorrowedTexts: @unchecked Sendable {
     return UnsafePointer(copy)
   }
 
+  /// Copies of texts that live as long as `self`, in an array that the caller deallocates.
+  ///
+  /// - Throws: `limit` when there is no memory.
+  func addAll(_ texts: [String]) throws -> UnsafeMutableBufferPointer<UnsafePointer<CChar>?> {
+    let copies = try texts.map(add)
+    let result = UnsafeMutableBufferPointer<UnsafePointer<CChar>?>.allocate(capacity: copies.count)
+    _ = result.initialize(from: copies)
+    return result
+  }
+
   deinit { for pointer in pointers { free(pointer) } }
 }
 

@@ -20,11 +20,11 @@ objects=$("$swift" build -c release --show-bin-path)/lamina-c.product/Objects.Li
   -Xlinker -z -Xlinker nodelete $(pkg-config --libs libjpeg libpng zlib)
 ln -sf "liblamina.so.$series" "$directory/liblamina.so"
 
-# It exports what the header declares, and needs nothing that a C program does not have.
+# It exports what the headers declare, and needs nothing that a C program does not have.
 exported=$(nm -D --defined-only "$output" | awk '{ print $3 }' | sort)
-declared=$(grep -o '\blamina_[a-z_]*(' include/lamina/lamina.h | tr -d '(' | sort -u)
+declared=$(grep -oh '\blamina_[a-z_]*(' include/lamina/*.h | tr -d '(' | sort -u)
 if [ "$exported" != "$declared" ]; then
-  echo "$output does not export what lamina.h declares:" >&2
+  echo "$output does not export what the headers declare:" >&2
   printf '%s\n%s\n' "$exported" "$declared" | sort | uniq -u >&2
   exit 1
 fi

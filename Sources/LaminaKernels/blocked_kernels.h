@@ -464,25 +464,32 @@ static void sum(const float *x, size_t row, size_t rows, size_t width, float *su
 #endif
 
 LK_INLINE void weight_tile(const lk_weight_tile *t, size_t vectors, size_t count) {
+  // One vector of outputs leaves registers for two chains of sums: even and odd pixels.
+  const size_t together = 2 / vectors;
   vf sum[2][WEIGHT_CHANNELS];
-  LK_UNROLL for (size_t v = 0; v < vectors; v++) LK_UNROLL for (size_t j = 0; j < count; j++)
-      sum[v][j] = vf_set(0);
-  const size_t block = t->gradient_block, pixel = t->input_pixel;
+  LK_UNROLL for (size_t v = 0; v < 2; v++) LK_UNROLL for (size_t j = 0; j < count; j++) sum[v][j] =
+      vf_set(0);
+  const size_t block = vectors == 2 ? t->gradient_block : LK_LANES;
+  const size_t pixel = vectors == 2 ? 0 : t->input_pixel, step = together * t->input_pixel;
   for (size_t image = 0; image < t->images; image++)
     for (size_t y = 0; y < t->rows; y++) {
       const float *x = t->input + image * t->input_image + y * t->input_row;
       const float *gradient = t->gradient + image * t->gradient_image + y * t->gradient_row;
-      for (size_t p = 0; p < t->width; p++, x += pixel, gradient += LK_LANES) {
+      size_t p = 0;
+      for (; p + together <= t->width; p += together) {
         vf g[2];
-        LK_UNROLL for (size_t v = 0; v < vectors; v++) g[v] = vf_load(gradient + v * block);
-        LK_UNROLL for (size_t j = 0; j < count; j++) {
-          const vf value = vf_set(x[j]);
-          LK_UNROLL for (size_t v = 0; v < vectors; v++) sum[v][j] = vf_fma(g[v], value, sum[v][j]);
-        }
+        LK_UNROLL for (size_t v = 0; v < 2; v++) g[v] = vf_load(gradient + v * block);
+        LK_UNROLL for (size_t j = 0; j < count; j++) LK_UNROLL for (size_t v = 0; v < 2; v++)
+            sum[v][j] = vf_fma(g[v], vf_set(x[v * pixel + j]), sum[v][j]);
+        x += step, gradient += together * LK_LANES;
       }
+      if (p == t->width) continue;
+      const vf g = vf_load(gradient);
+      LK_UNROLL for (size_t j = 0; j < count; j++) sum[0][j] = vf_fma(g, vf_set(x[j]), sum[0][j]);
     }
   LK_UNROLL for (size_t j = 0; j < count; j++) {
     float *to = t->to + j * t->to_stride;
+    if (vectors == 1) sum[0][j] += sum[1][j];
     LK_UNROLL for (size_t v = 0; v < vectors; v++)
         vf_store(to + v * LK_LANES, vf_load(to + v * LK_LANES) + sum[v][j]);
   }

@@ -111,17 +111,25 @@ public final class Trainer {
     return try model.replacingParameters(parameters)
   }
 
+  /// Ends training behind this epoch as when `progress` says so: for callbacks.
+  public func cancel() { ending = ending ?? .cancelled }
+
   /// Ends training behind this batch or epoch, with the name of what decided that.
   public func stop(by name: String) { ending = ending ?? .stopped(by: name) }
 
   /// Trains until the last epoch, until a callback stops it, or until `progress` says so: the batch is then finished and
-  /// a checkpoint written. Callbacks learn of the end however it comes.
+  /// a checkpoint written. Callbacks learn of the end however it comes. What was cancelled goes on when it is called
+  /// again.
   ///
   /// - Parameter progress: is called behind each batch; returns whether to go on.
   /// - Throws: what data, layers and callbacks throw; `state` when weights overflow; `io` when a checkpoint cannot be
   ///   written.
   @discardableResult
   public func fit(progress: ((TrainingProgress) throws -> Bool)? = nil) throws -> TrainingEnding {
+    if ending == .cancelled { ending = nil }
+    pendingBatches = 0
+    // What was prepared ahead would wait for a thread that the child of a fork does not have.
+    defer { data.prefetch([], epoch: epoch) }
     do {
       for callback in callbacks { try callback.trainingBegins(self) }
       try keepSafeState()
@@ -247,6 +255,34 @@ public final class Trainer {
     }
     average?.update()
     return true
+  }
+
+  /// One pass forward and back of a batch of the caller's own, for loops in place of `fit`. Gradients of several passes
+  /// before `apply` are averaged; statistics follow at once.
+  ///
+  /// - Throws: `state` when the loss, a gradient or a statistic is not finite, which forgets the passes; what layers and
+  ///   losses throw.
+  public func step(_ batch: Batch) throws -> TrainingScore {
+    let result = try train(batch)
+    batchesSoFar += 1
+    if result.count == 0 {
+      if ending == .notFinite { ending = nil }
+      throw LaminaError(
+        .state, "expected a finite loss with finite gradients, found \(messages.last ?? "none")")
+    }
+    return result
+  }
+
+  /// One step of the optimizer by the gradients of the passes before.
+  ///
+  /// - Throws: `state` when there are none, or weights overflow.
+  public func apply() throws {
+    guard pendingBatches > 0 else {
+      throw LaminaError(.state, "expected a pass since the last step, found none")
+    }
+    guard try updateWeights() else {
+      throw LaminaError(.state, "weights overflowed in step \(optimizer.step)")
+    }
   }
 
   /// Adds a message, up to a number that nobody reads.

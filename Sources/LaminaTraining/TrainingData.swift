@@ -12,7 +12,7 @@ public protocol TrainingData: Sendable {
   ///
   /// Items that cannot be read may be left out, where that is the policy.
   func batch(_ indices: [Int], epoch: Int) throws -> Batch
-  /// Says that a batch will be asked for soon. Default: nothing.
+  /// Says that a batch will be asked for soon, or, without indices, that none will. Default: nothing.
   func prefetch(_ indices: [Int], epoch: Int)
 }
 

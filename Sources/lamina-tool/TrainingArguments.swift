@@ -59,6 +59,12 @@ extension Option {
   static let checkpoints = Option(
     name: "checkpoints", value: .text("FOLDER"),
     help: "save training there behind each epoch, and go on from what is there")
+  static let checkpointSteps = Option(
+    name: "checkpoint-steps", value: .integer(1...Int.max),
+    help: "save it also behind so many steps")
+  static let report = Option(
+    name: "report", value: .text("FILE"),
+    help: "write a page of HTML: curves, classes, mistakes, how it was made")
   static let seed = Option(
     name: "seed", value: .integer(0...Int.max), help: "of all random numbers; default: 0")
 }

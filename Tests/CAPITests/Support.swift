@@ -90,10 +90,18 @@ final class Fixture {
   var model: lamina_model = 0
   var session: lamina_session = 0
   var image: lamina_image = 0
+  /// Another model for digits, whose head can be replaced.
+  var fitting: lamina_model = 0
+  /// Twelve items of ten classes, the last four to check with.
+  var dataset: lamina_dataset = 0
+  /// Trains the other model on them, for one epoch.
+  var trainer: lamina_trainer = 0
   /// A model file.
   let path: String
   /// A PNG file: a white bar, 28 × 28.
   let picture: String
+  /// A folder with two pictures for each of the classes 0 to 9.
+  let photos: String
   /// A folder of its own.
   let folder: String
   /// The picture: 28 × 28 grey steps.
@@ -106,6 +114,7 @@ final class Fixture {
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     path = folder + "/model.safetensors"
     picture = folder + "/bar.png"
+    photos = folder + "/photos"
     let png = """
       iVBORw0KGgoAAAANSUhEUgAAABwAAAAcCAAAAABXZoBIAAAAF0lEQVR42mNgGGDwHwhGJUclKZGkEwAAa65PsZyBXroAAA\
       AASUVORK5CYII=
@@ -119,15 +128,76 @@ final class Fixture {
     try succeed { lamina_model_save(model, path, $0) }
     try succeed { lamina_session_create(model, nil, &session, $0) }
     try succeed { lamina_image_create(context, pixels, 28, 28, 0, &image, $0) }
+    try succeed { error in withSource { lamina_dataset_create(context, $0, &dataset, error) } }
+    try succeed { lamina_model_create(context, "lenet5", 0, 7, &fitting, $0) }
+    var training = trainerOptions()
+    training.epochs = 1
+    training.batch_size = 4
+    try succeed { lamina_trainer_create(fitting, dataset, 0, &training, &trainer, $0) }
+    for digit in 0..<10 {
+      let folder = "\(photos)/\(digit)"
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+      for number in 0..<2 {
+        try FileManager.default.copyItem(atPath: picture, toPath: "\(folder)/\(number).png")
+      }
+    }
   }
 
+  /// Calls `body` with a source of twelve items, `edit`ed.
+  func withSource<R>(
+    labels: Int = 10, _ edit: (inout lamina_dataset_source) -> Void = { _ in },
+    _ body: (UnsafePointer<lamina_dataset_source>) -> R
+  ) -> R {
+    let names = (0..<labels).map { UnsafePointer(strdup("\($0)")) }
+    defer { for name in names { free(UnsafeMutablePointer(mutating: name)) } }
+    let classes = (0..<12).map { Int32($0 % 10) }
+    return classes.withUnsafeBufferPointer { classes in
+      names.withUnsafeBufferPointer { names in
+        var source = lamina_dataset_source()
+        source.struct_size = UInt32(MemoryLayout<lamina_dataset_source>.size)
+        source.rank = 3
+        (source.shape.0, source.shape.1, source.shape.2) = (1, 28, 28)
+        source.count = 12
+        source.validation_count = 4
+        source.classes = classes.baseAddress
+        source.labels = names.baseAddress
+        source.label_count = labels
+        source.items = UnsafePointer(items)
+        edit(&source)
+        return body(&source)
+      }
+    }
+  }
+
+  /// The elements of the items: rows of another brightness for each class.
+  private let items: UnsafeMutablePointer<Float> = {
+    let count = 12 * 28 * 28
+    let items = UnsafeMutablePointer<Float>.allocate(capacity: count)
+    for place in 0..<count {
+      let (item, row) = (place / 784, place % 784 / 28)
+      items[place] = row == 2 * (item % 10) ? 2 : Float(place % 7) / 16
+    }
+    return items
+  }()
+
   deinit {
+    lamina_trainer_release(trainer)
+    lamina_dataset_release(dataset)
+    lamina_model_release(fitting)
+    items.deallocate()
     lamina_image_release(image)
     lamina_session_release(session)
     lamina_model_release(model)
     lamina_context_release(context)
     try? FileManager.default.removeItem(atPath: folder)
   }
+}
+
+/// Options of a trainer: the defaults.
+func trainerOptions() -> lamina_trainer_options {
+  var options = lamina_trainer_options()
+  options.struct_size = UInt32(MemoryLayout<lamina_trainer_options>.size)
+  return options
 }
 
 /// A tensor of the caller's memory.

@@ -4,14 +4,43 @@ import Testing
 
 /// Whole graphs as a training plan runs them.
 @Suite struct TrainingTests {
-  /// A residual network of two blocks; with `separated` nothing can take over what a ReLU does.
-  private static func model(separated: Bool) throws -> Model {
+  /// A clamp; when `separated`, one that no layer above and below can take over.
+  private static func relu(
+    _ builder: inout GraphBuilder, _ name: String, _ x: ValueID, separated: Bool
+  ) throws -> ValueID {
+    func scale(_ end: String, _ x: ValueID) throws -> ValueID {
+      guard separated else { return x }
+      return try builder.add("lamina.scale", "\(name)_\(end)", x, attributes: ["factor": 1])
+    }
+    return try scale("end", builder.add("lamina.relu", name, scale("start", x)))
+  }
+
+  /// Convolutions with biases and a pool, of maps whose sides leave rests.
+  private static func plainModel(separated: Bool) throws -> Model {
+    var builder = GraphBuilder(name: "plain", registry: .standard)
+    func relu(_ name: String, _ x: ValueID) throws -> ValueID {
+      try Self.relu(&builder, name, x, separated: separated)
+    }
+    var x = try builder.input("x", [.batch, .fixed(1), .fixed(13), .fixed(11)])
+    x = try relu("relu1", builder.convolution("conv1", x, 6, 5))
+    x = try builder.add(
+      "lamina.max_pool", "pool1", x,
+      attributes: ["kernel_size": [2, 2], "strides": [2, 2], "padding": [0, 0, 1, 1]])
+    x = try relu("relu2", builder.convolution("conv2", x, 20, 3))
+    x = try relu("relu3", builder.convolution("conv3", x, 7, 3))
+    x = try builder.add(
+      "lamina.max_pool", "pool3", x, attributes: ["kernel_size": [3, 3], "strides": [2, 2]])
+    x = try builder.add("lamina.flatten", "flatten", x)
+    x = try builder.add("lamina.dense", "fc", x, attributes: ["out_features": 5])
+    try builder.output(x)
+    return try builder.randomModel()
+  }
+
+  /// A residual network of two blocks.
+  private static func residualModel(separated: Bool) throws -> Model {
     var builder = GraphBuilder(name: "net", registry: .standard)
     func relu(_ name: String, _ x: ValueID) throws -> ValueID {
-      let between =
-        separated
-        ? try builder.add("lamina.scale", "\(name)_scale", x, attributes: ["factor": 1]) : x
-      return try builder.add("lamina.relu", name, between)
+      try Self.relu(&builder, name, x, separated: separated)
     }
     let input = try builder.input("x", [.batch, .fixed(3), .fixed(12), .fixed(12)])
     var x = try builder.convolution("conv", input, 20, 3, bias: false)
@@ -40,11 +69,24 @@ import Testing
   }
 
   @Test func normalizationsAndSumsTakeOverReLU() throws {
-    let input = try randomTensor([4, 3, 12, 12])
-    let fused = try TrainingSession(model: Self.model(separated: false))
-    let separated = try TrainingSession(model: Self.model(separated: true))
+    try Self.compare(
+      Self.residualModel, randomTensor([4, 3, 12, 12]),
+      expecting: ["batch norm and clamp", "sum and relu", "pool and clamp"])
+  }
+
+  @Test func convolutionsAndPoolsTakeOverReLU() throws {
+    try Self.compare(
+      Self.plainModel, randomTensor([4, 1, 13, 11]), expecting: [", clamp", "pool and clamp"])
+  }
+
+  /// Gradients do not depend on which step clamps, nor on the number of threads.
+  private static func compare(
+    _ model: (Bool) throws -> Model, _ input: Tensor, expecting summaries: [String]
+  ) throws {
+    let fused = try TrainingSession(model: model(false))
+    let separated = try TrainingSession(model: model(true))
     let text = try fused.explain([input.spec])
-    #expect(text.contains("[batch norm and clamp]") && text.contains("[sum and relu]"))
+    for summary in summaries { #expect(text.contains(summary)) }
     #expect(!(try separated.explain([input.spec])).contains("clamp"))
     for session in [fused, separated] { try Self.train(session, input) }
     let pairs = zip(
@@ -53,8 +95,7 @@ import Testing
       let worst = largestDifference(a.update.naive.elements, b.update.naive.elements)
       #expect(a.key == b.key && worst.value <= 1e-5, "\(a.key): \(worst)")
     }
-    let one = try TrainingSession(
-      model: Self.model(separated: false), pool: ThreadPool(threads: 1))
+    let one = try TrainingSession(model: model(false), pool: ThreadPool(threads: 1))
     try Self.train(one, input)
     for (a, b) in zip(fused.weights + fused.buffers, one.weights + one.buffers) {
       #expect(a.update.elements(as: Float.self) == b.update.elements(as: Float.self), "\(a.key)")

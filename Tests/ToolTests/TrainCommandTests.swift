@@ -24,6 +24,7 @@ func writeDigits(to folder: TemporaryFolder, training: Int = 80, checking: Int =
   }
 }
 
+/// A folder with such files in `digits`.
 func digits() throws -> TemporaryFolder {
   let folder = try TemporaryFolder()
   try FileManager.default.createDirectory(

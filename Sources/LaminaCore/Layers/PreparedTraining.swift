@@ -63,7 +63,7 @@ public protocol PreparedTraining: Sendable {
   func followed(by next: any PreparedTraining) -> (any PreparedTraining)?
   /// The forward pass.
   func forward(_ call: ForwardCall) throws
-  /// The backward pass.
+  /// The backward pass. It may overwrite the output gradients: nobody reads them afterwards.
   func backward(_ call: BackwardCall) throws
 }
 

@@ -91,6 +91,25 @@ final class TrainingPlan: Sendable {
     return lines.joined(separator: "\n") + "\n"
   }
 
+  /// The steps forward, the loss, and the steps back.
+  var stepNames: [String] {
+    func name(_ step: Step) -> String {
+      switch step.operation {
+      case .layer: step.path
+      case .prepared(let prepared): "\(step.path) [\(prepared.summary)]"
+      case .convert(let from, let to): "layout \(from) → \(to)"
+      }
+    }
+    let back = backwardSteps.map { step in
+      switch step {
+      case .step(let number, _, _, _, _, _): "back \(name(steps[number]))"
+      case .convert(_, let from, let to, _, _, _): "back layout \(from) → \(to)"
+      case .zero, .zeroWeight: "back zeros"
+      }
+    }
+    return steps.map(name) + ["loss"] + back
+  }
+
   init(_ compiler: inout TrainingCompiler) throws {
     try compiler.emitForward()
     try compiler.fuse()
@@ -367,11 +386,13 @@ struct TrainingCompiler {
     }
     let kept = Set(outputBuffers).union(buffers.compactMap(\.home))
     var isFused = [Bool](repeating: false, count: drafts.count)
-    for number in drafts.indices {
+    // From the end: a clamp goes with the pool behind it before a convolution could take it.
+    for number in drafts.indices.reversed() {
       guard case .prepared(let first) = drafts[number].operation,
         let between = drafts[number].outputs.first, drafts[number].outputs.count == 1,
         !kept.contains(between), let reader = readers[between]?.first,
-        readers[between]?.count == 1, case .prepared(let next) = drafts[reader].operation,
+        readers[between]?.count == 1, !isFused[reader],
+        case .prepared(let next) = drafts[reader].operation,
         drafts[reader].inputs.count == 1, drafts[reader].parameters.isEmpty,
         let both = first.followed(by: next), let output = drafts[reader].outputs.first
       else { continue }

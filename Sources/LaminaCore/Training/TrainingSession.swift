@@ -46,6 +46,8 @@ public final class TrainingSession {
   private let roles: TrainingRoles
   private var trunk: Session?
   private var executions: [TrainingExecution] = []
+  /// Is called behind each step of a pass, those back included, with its place in `stepNames`.
+  package var onStep: ((Int) -> Void)?
 
   /// Most shapes whose plans a session keeps: those of whole batches, and of the last one.
   static let cachedPlans = 3
@@ -98,7 +100,8 @@ public final class TrainingSession {
     let execution = try execution(for: inputs.map { TensorSpec($0.shape, $0.type) })
     return try withFeatures(of: inputs, for: execution) { features in
       try flushingDenormals {
-        try execution.run(features, seed: seed, accumulating: accumulating, loss: loss)
+        try execution.run(
+          features, seed: seed, accumulating: accumulating, onStep: onStep, loss: loss)
       }
     }
   }
@@ -117,7 +120,8 @@ public final class TrainingSession {
       )
     }
     return try flushingDenormals {
-      try execution.run(features, seed: seed, accumulating: accumulating, loss: loss)
+      try execution.run(
+          features, seed: seed, accumulating: accumulating, onStep: onStep, loss: loss)
     }
   }
 
@@ -147,6 +151,11 @@ public final class TrainingSession {
   /// The steps of the plan for given input shapes, forward and back, for people.
   public func explain(_ inputs: [TensorSpec]) throws -> String {
     try execution(for: inputs).plan.explain()
+  }
+
+  /// The steps of a pass, forward and back, and the loss between them.
+  package func stepNames(_ inputs: [TensorSpec]) throws -> [String] {
+    try execution(for: inputs).plan.stepNames
   }
 
   private func execution(for inputs: [TensorSpec]) throws -> TrainingExecution {
@@ -295,7 +304,7 @@ private final class TrainingExecution {
   }
 
   func run<R>(
-    _ features: [TensorView], seed: UInt64, accumulating: Bool,
+    _ features: [TensorView], seed: UInt64, accumulating: Bool, onStep: ((Int) -> Void)?,
     loss: ([TensorView], [MutableTensorView]) throws -> R
   ) throws -> R {
     for (feature, step, position) in forwardReaders {
@@ -304,9 +313,16 @@ private final class TrainingExecution {
     for (feature, step, position) in backwardReaders {
       backward[step]?.inputs[position] = features[feature]
     }
-    for index in forward.indices { try runForward(index, seed) }
+    for index in forward.indices {
+      try runForward(index, seed)
+      onStep?(index)
+    }
     let result = try loss(outputs, outputGradients)
-    for index in plan.backwardSteps.indices { try runBackward(index, seed, accumulating) }
+    onStep?(forward.count)
+    for index in plan.backwardSteps.indices {
+      try runBackward(index, seed, accumulating)
+      onStep?(forward.count + 1 + index)
+    }
     return result
   }
 
@@ -364,5 +380,17 @@ private final class TrainingExecution {
         }
       }
     }
+  }
+}
+
+extension Model {
+  /// Whether the model can be trained, without the memory of a session.
+  ///
+  /// - Throws: `unsupported` listing every layer on the way of a gradient that has none; `argument` when a pattern of
+  ///   `options.frozen` matches nothing, or everything is frozen.
+  public func checkTrainable(_ options: TrainingOptions = TrainingOptions()) throws {
+    var graph = graph
+    graph.removeDeadNodes(keeping: graph.outputs.map(\.value))
+    _ = try TrainingRoles(graph, self, frozen: options.frozen)
   }
 }

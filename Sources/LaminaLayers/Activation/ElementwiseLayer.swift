@@ -30,6 +30,14 @@ struct ElementwiseFunction: Sendable {
     }
   }
 
+  /// Zeros in the gradient by y where y is at a bound of this clamp.
+  func mask(
+    _ gradient: UnsafePointer<Float>, at y: UnsafePointer<Float>, _ count: Int, _ pool: ThreadPool
+  ) {
+    let masked = UnsafeMutablePointer(mutating: gradient)
+    lk_f32_unary_gradient(pool.handle, code, a, b, y, gradient, masked, false, count)
+  }
+
   /// Whether the derivative is computed from y, not from x.
   var gradient: Gradient {
     let readsOutput = lk_unary_gradient_reads_output(code)
@@ -129,6 +137,13 @@ struct PreparedElementwiseTraining: PreparedTraining {
 
   func backward(_ call: BackwardCall) throws {
     function.addGradient(call, count: count, sets: call.setsInputGradients[0])
+  }
+
+  /// The largest of clamped numbers is the clamped largest: of fewer numbers.
+  func followed(by next: any PreparedTraining) -> (any PreparedTraining)? {
+    guard function.bounds != nil, let pool = next as? PreparedPooling, pool.layout == layout
+    else { return nil }
+    return pool.clamped(by: function)
   }
 }
 

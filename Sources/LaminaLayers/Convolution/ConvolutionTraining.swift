@@ -3,15 +3,19 @@ import LaminaKernels
 
 /// A convolution that learns, of maps in blocks of channels: its weight is packed anew in each pass.
 struct ConvolutionTraining: PreparedTraining {
-  private let convolution: lk_blocked_conv
+  private var convolution: lk_blocked_conv
   private let inputGradient: lk_input_gradient?
   private let hasBias: Bool
   private let readsInput: Bool
   private let layouts: (input: TensorLayout, output: TensorLayout)
+  /// Floats of the output, its halo included.
+  private let outputCount: Int
+  /// What bounds the results.
+  private var clamp: ElementwiseFunction?
 
   var inputLayouts: [TensorLayout]? { [layouts.input] }
   var outputLayouts: [TensorLayout]? { [layouts.output] }
-  var gradient: Gradient { .supported(inputs: readsInput, outputs: false) }
+  var gradient: Gradient { .supported(inputs: readsInput, outputs: clamp != nil) }
 
   /// nil when blocks of channels do not suit the convolution.
   init?(_ plan: ConvolutionPlan, _ context: TrainingContext, hasBias: Bool) {
@@ -47,11 +51,24 @@ struct ConvolutionTraining: PreparedTraining {
     self.hasBias = hasBias
     readsInput = context.wantsParameterGradients[0]
     layouts = (input, output)
+    outputCount = output.byteCount(context.outputs[0]) / 4
+  }
+
+  /// With a clamp.
+  func followed(by next: any PreparedTraining) -> (any PreparedTraining)? {
+    guard clamp == nil, let next = next as? PreparedElementwiseTraining,
+      let bounds = next.function.bounds, next.outputLayouts == outputLayouts
+    else { return nil }
+    var fused = self
+    fused.clamp = next.function
+    fused.convolution.conv.activation = lk_activation(
+      kind: LK_ACTIVATION_CLAMP, low: bounds.low, high: bounds.high, slope: 0)
+    return fused
   }
 
   var summary: String {
     withUnsafePointer(to: convolution) { String(cString: lk_blocked_conv_algorithm($0)) } + " "
-      + String(cString: lk_isa_name(convolution.isa))
+      + String(cString: lk_isa_name(convolution.isa)) + (clamp == nil ? "" : ", clamp")
   }
 
   private var packedBytes: Int {
@@ -88,6 +105,7 @@ struct ConvolutionTraining: PreparedTraining {
     guard let output = call.outputGradients[0]?.floats, let scratch = call.scratch.baseAddress
     else { return }
     let pool = call.pool.handle
+    if let y = call.outputs[0]?.floats { clamp?.mask(output, at: y, outputCount, call.pool) }
     func adds(_ sets: [Bool], _ position: Int) -> Bool {
       !(sets.indices.contains(position) && sets[position])
     }

@@ -54,11 +54,15 @@ struct PreparedPooling: PreparedLayer, PreparedTraining {
   let planes: Int
   let layout: TensorLayout
   let outputLayout: TensorLayout
+  /// Floats of the output, its halo included.
+  private let outputCount: Int
+  /// What bounds the results.
+  private var clamp: ElementwiseFunction?
 
   var inputLayouts: [TensorLayout]? { [layout] }
   var outputLayouts: [TensorLayout]? { [outputLayout] }
   var scratchBytes: Int { 0 }
-  var summary: String { "" }
+  var summary: String { clamp == nil ? "" : "pool and clamp" }
 
   init(
     _ layer: some WindowPoolingLayer, _ input: Shape, _ offered: TensorLayout,
@@ -93,6 +97,17 @@ struct PreparedPooling: PreparedLayer, PreparedTraining {
       (layout, outputLayout) = (.plain, .plain)
       planes = input.planes
     }
+    outputCount = outputLayout.byteCount(TensorSpec(try layer.geometry.outputShape(for: input))) / 4
+  }
+
+  /// The same with bounded results; nil where that is not the pool of bounded numbers.
+  func clamped(by function: ElementwiseFunction) -> PreparedPooling? {
+    guard operation == LK_POOL_MAX, clamp == nil, axes.allSatisfy({ $0.dilation == 1 }) else {
+      return nil
+    }
+    var result = self
+    result.clamp = function
+    return result
   }
 
   func run(_ call: ForwardCall) throws {
@@ -110,7 +125,11 @@ struct PreparedPooling: PreparedLayer, PreparedTraining {
     }
   }
 
-  func forward(_ call: ForwardCall) throws { try run(call) }
+  func forward(_ call: ForwardCall) throws {
+    try run(call)
+    let y = call.outputs[0].floats
+    clamp?.run(outputCount, from: y, to: y, call.pool)
+  }
 
   var gradient: Gradient {
     let reads = operation != LK_POOL_AVERAGE
@@ -120,6 +139,7 @@ struct PreparedPooling: PreparedLayer, PreparedTraining {
   func backward(_ call: BackwardCall) throws {
     guard let dy = call.outputGradients[0]?.floats, let dx = call.inputGradients[0] else { return }
     let (x, y) = (call.inputs[0]?.floats, call.outputs[0]?.floats)
+    if let y { clamp?.mask(dy, at: y, outputCount, call.pool) }
     divisors.withUnsafeBufferPointer { divisors in
       let divisors = divisors.isEmpty ? nil : divisors.baseAddress
       if case .blocked(let channels, let halo) = layout,

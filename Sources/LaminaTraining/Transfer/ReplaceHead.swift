@@ -17,19 +17,13 @@ extension Model {
       throw LaminaError(.argument, "expected at least two classes, found \(labels.count)")
     }
     var graph = graph
-    var heads: [String] = []
-    for (name, value) in graph.outputs {
-      guard let index = try head(of: value), !heads.contains(graph.nodes[index].name) else {
-        throw LaminaError(
-          .unsupported,
-          "expected an output of a dense layer or a convolution, found another: the head cannot be replaced",
-          path: "output \(name.escapedForDisplay())")
-      }
+    let heads = try headLayers()
+    for name in heads {
+      guard let index = graph.nodes.firstIndex(where: { $0.name == name }) else { continue }
       var attributes = graph.nodes[index].attributes
       let field = attributes["out_features"] != nil ? "out_features" : "out_channels"
       attributes[field] = .int(labels.count)
       graph = try graph.remakingLayer(of: index, attributes: attributes, registry: registry)
-      heads.append(graph.nodes[index].name)
     }
     var parameters = parameters
     for slot in try graph.parameterSlots(parameters: [:])
@@ -42,6 +36,24 @@ extension Model {
     let model = try Model(
       graph: graph, parameters: parameters, metadata: metadata, registry: registry)
     return (model, heads)
+  }
+
+  /// Names of the layers that make the classes: the last one with weights before each output.
+  ///
+  /// - Throws: `unsupported` when an output is not made by a dense layer or a convolution with anything but layers
+  ///   without weights behind it.
+  public func headLayers() throws -> [String] {
+    var heads: [String] = []
+    for (name, value) in graph.outputs {
+      guard let index = try head(of: value), !heads.contains(graph.nodes[index].name) else {
+        throw LaminaError(
+          .unsupported,
+          "expected an output of a dense layer or a convolution, found another: the head cannot be replaced",
+          path: "output \(name.escapedForDisplay())")
+      }
+      heads.append(graph.nodes[index].name)
+    }
+    return heads
   }
 
   /// The last node with weights above a value, where only layers without weights and with one input lie between.

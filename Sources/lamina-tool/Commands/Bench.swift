@@ -9,9 +9,13 @@ extension Command {
   private static let perLayer = Option(
     name: "layers", help: "print a line for each layer too")
 
+  private static let training = Option(
+    name: "training", value: .text("PART"),
+    help: "time steps of training: of all layers, of the head alone, or of it on known features")
+
   static let bench = Command(
     name: "bench", summary: "time a model and compare it with what the processor can do",
-    operands: "MODEL", operandCount: 1...1, options: [batch, .threads, runs, perLayer, .json],
+    operands: "MODEL", operandCount: 1...1, options: [batch, .threads, runs, perLayer, training, .json],
     example: """
       $ lamina bench resnet50 --threads 1 --layers
       MODEL is a file, or a name of the catalogue ('lamina models'). Operations are those of direct
@@ -20,6 +24,18 @@ extension Command {
   ) { arguments in
     let model = try ModelArgument.load(arguments.operands[0])
     let specs = try model.inputSpecs(batch: arguments.integer(batch) ?? 1)
+    if let name = arguments.text(training) {
+      guard let part = TrainingMeasurement.Part(rawValue: name) else {
+        throw UsageError(
+          "expected '--training' of all, head or features, found '\(name.escapedForDisplay())'")
+      }
+      let result = try TrainingMeasurement(
+        model, specs, part, runs: arguments.integer(runs), withLayers: arguments.has(perLayer),
+        pool: ThreadPool(threads: arguments.integer(.threads)))
+      try Terminal.write(
+        arguments.has(.json) ? result.json.text(pretty: true) + "\n" : result.text)
+      return .done
+    }
     var options = SessionOptions()
     options.threads = arguments.integer(.threads)
     let session = try Session(model: model, options: options)
@@ -174,7 +190,7 @@ private struct Measurement {
 
 extension [Double] {
   /// The middle of ascending numbers; 0 when there are none.
-  fileprivate var median: Double {
+  var median: Double {
     isEmpty ? 0 : (self[(count - 1) / 2] + self[count / 2]) / 2
   }
 }

@@ -4,6 +4,11 @@
     model = lamina.load("resnet50.safetensors")
     print(model.predict("photo.jpg"))
     [logits] = model.run(batch)
+
+or fit it to classes of your own:
+
+    mine = lamina.finetune("resnet50.safetensors", "photos")
+    mine.save("mine.safetensors")
 """
 
 from ctypes import byref as _byref, c_size_t as _c_size_t
@@ -11,8 +16,10 @@ from ctypes import byref as _byref, c_size_t as _c_size_t
 from . import _library
 from ._library import Error
 from ._model import Model, Value, _context, create, load
+from ._training import Dataset, Progress, Score, Trainer, evaluate, finetune
 
-__all__ = ["Error", "Model", "Value", "architectures", "create", "layers", "load", "version"]
+__all__ = ["Dataset", "Error", "Model", "Progress", "Score", "Trainer", "Value", "architectures", "create", "evaluate",
+           "finetune", "layers", "load", "version"]
 
 
 def version():

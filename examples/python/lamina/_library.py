@@ -1,9 +1,9 @@
-"""Finds liblamina and declares its functions; `lamina.h` says what they do."""
+"""Finds liblamina and declares its functions; `lamina.h` and `lamina_training.h` say what they do."""
 
 import ctypes
 import os
 import sys
-from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_float, c_int, c_int32, c_int64
+from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_double, c_float, c_int, c_int32, c_int64
 from ctypes import c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
@@ -86,6 +86,59 @@ class Prediction(Structure):
     _fields_ = [("label", c_char_p), ("index", c_int32), ("probability", c_float)]
 
 
+class DatasetOptions(_Sized):
+    _fields_ = [("struct_size", c_uint32), ("broken", c_int32), ("hold_out", c_int32),
+                ("reserved", c_int32), ("seed", c_uint64), ("labels", POINTER(c_char_p)),
+                ("label_count", c_size_t)]
+
+
+ReadItem = ctypes.CFUNCTYPE(c_int32, c_void_p, c_size_t, POINTER(Tensor))
+ReleaseUser = ctypes.CFUNCTYPE(None, c_void_p)
+
+
+class DatasetSource(_Sized):
+    _fields_ = [("struct_size", c_uint32), ("rank", c_int32), ("shape", c_int64 * MAX_RANK),
+                ("count", c_size_t), ("validation_count", c_size_t), ("classes", c_void_p),
+                ("labels", POINTER(c_char_p)), ("label_count", c_size_t), ("items", c_void_p),
+                ("read", ReadItem), ("release", ReleaseUser), ("user", c_void_p), ("name", c_char_p)]
+
+
+class DatasetInfo(_Sized):
+    _fields_ = [("struct_size", c_uint32), ("reserved", c_uint32), ("training_count", c_size_t),
+                ("validation_count", c_size_t), ("broken_count", c_size_t), ("label_count", c_size_t),
+                ("labels", POINTER(c_char_p))]
+
+
+class Score(_Sized):
+    _fields_ = [("struct_size", c_uint32), ("reserved", c_uint32), ("count", c_size_t),
+                ("loss", c_double), ("accuracy", c_double)]
+
+
+class Progress(_Sized):
+    _fields_ = [("struct_size", c_uint32), ("event", c_int32), ("stage", c_char_p),
+                ("epoch", c_size_t), ("epochs", c_size_t), ("step", c_size_t), ("steps", c_size_t),
+                ("loss", c_double), ("accuracy", c_double), ("validation_loss", c_double),
+                ("validation_accuracy", c_double), ("learning_rate", c_double),
+                ("items_per_second", c_double)]
+
+
+OnProgress = ctypes.CFUNCTYPE(c_int32, c_void_p, POINTER(Progress))
+
+
+class TrainerOptions(_Sized):
+    _fields_ = [("struct_size", c_uint32), ("optimizer", c_int32), ("learning_rate", c_double),
+                ("momentum", c_double), ("weight_decay", c_double), ("label_smoothing", c_double),
+                ("gradient_norm", c_double), ("schedule", c_int32), ("epochs", c_int32),
+                ("batch_size", c_size_t), ("seed", c_uint64), ("augment", c_int32),
+                ("strict", c_int32), ("checkpoints", c_char_p), ("resume", c_int32),
+                ("reserved", c_int32), ("frozen", POINTER(c_char_p)), ("frozen_count", c_size_t)]
+
+
+class FineTuneOptions(_Sized):
+    _fields_ = [("struct_size", c_uint32), ("head_epochs", c_int32), ("gentle_factor", c_double),
+                ("trainer", POINTER(TrainerOptions))]
+
+
 TEXTS = {"summary": 1, "summary_json": 2, "preprocessing": 3, "provenance": 4, "report": 5,
          "value_names": 6}
 
@@ -121,6 +174,27 @@ _CALLS = {
     "session_explain": [_HANDLE, POINTER(Tensor), c_size_t, c_char_p, c_size_t,
                         POINTER(c_size_t)],
     "session_predict": [_HANDLE, _HANDLE, POINTER(Prediction), c_size_t, POINTER(c_size_t)],
+    "dataset_open": [_HANDLE, c_char_p, POINTER(DatasetOptions), _OUT],
+    "dataset_create": [_HANDLE, POINTER(DatasetSource), _OUT],
+    "dataset_get_info": [_HANDLE, POINTER(DatasetInfo)],
+    "dataset_get_broken": [_HANDLE, c_char_p, c_size_t, POINTER(c_size_t)],
+    "model_replace_head": [_HANDLE, POINTER(c_char_p), c_size_t, c_uint64, _OUT],
+    "model_evaluate": [_HANDLE, _HANDLE, c_size_t, POINTER(Score)],
+    "trainer_create": [_HANDLE, _HANDLE, _HANDLE, POINTER(TrainerOptions), _OUT],
+    "trainer_freeze": [_HANDLE, c_char_p],
+    "trainer_freeze_up_to": [_HANDLE, c_char_p],
+    "trainer_freeze_trunk": [_HANDLE],
+    "trainer_unfreeze": [_HANDLE, c_char_p],
+    "trainer_fit": [_HANDLE, OnProgress, c_void_p, POINTER(c_int32)],
+    "trainer_cancel": [_HANDLE],
+    "trainer_evaluate": [_HANDLE, _HANDLE, POINTER(Score)],
+    "trainer_make_model": [_HANDLE, _OUT],
+    "trainer_get_text": [_HANDLE, c_int32, c_char_p, c_size_t, POINTER(c_size_t)],
+    "trainer_step": [_HANDLE, POINTER(Tensor), c_size_t, POINTER(Tensor), POINTER(c_double)],
+    "trainer_apply": [_HANDLE],
+    "trainer_get_tensor": [_HANDLE, c_int32, c_char_p, POINTER(Tensor)],
+    "finetune": [_HANDLE, _HANDLE, _HANDLE, POINTER(FineTuneOptions), OnProgress, c_void_p, _OUT,
+                 POINTER(c_int32)],
 }
 
 
@@ -160,7 +234,7 @@ def _declare(library):
         function = getattr(library, f"lamina_{name}")
         function.argtypes = [*arguments, _ERROR]
         function.restype = c_int32
-    for kind in ("context", "model", "session", "image"):
+    for kind in ("context", "model", "session", "image", "dataset", "trainer"):
         release = getattr(library, f"lamina_{kind}_release")
         release.argtypes = [_HANDLE]
         release.restype = None
@@ -193,6 +267,15 @@ def made(name, *arguments):
     handle = c_uint64()
     call(name, *arguments, byref(handle))
     return handle.value
+
+
+def text(name, *arguments):
+    """Calls a function that copies a text into a buffer, and returns the text."""
+    needed = c_size_t()
+    call(name, *arguments, None, 0, byref(needed))
+    buffer = ctypes.create_string_buffer(needed.value)
+    call(name, *arguments, buffer, needed, None)
+    return buffer.value.decode()
 
 
 def texts(values):

@@ -201,12 +201,7 @@ class Model:
         return Value(info.name.decode(), _TYPES[info.type - 1], shape)
 
     def _text(self, which):
-        number = self._handle.number
-        needed = c_size_t()
-        c.call("model_get_text", number, c.TEXTS[which], None, 0, byref(needed))
-        buffer = ctypes.create_string_buffer(needed.value)
-        c.call("model_get_text", number, c.TEXTS[which], buffer, needed, None)
-        return buffer.value.decode()
+        return c.text("model_get_text", self._handle.number, c.TEXTS[which])
 
     # -- Facts
 
@@ -257,14 +252,9 @@ class Model:
     def explain(self, inputs):
         """The plan for inputs like these: kernels, layouts, memory."""
         names, arrays = self._arrays(inputs)
-        needed = c_size_t()
         with self._session() as session:
             session.bind(names, arrays)
-            arguments = session.handle.number, session.inputs, len(arrays)
-            c.call("session_explain", *arguments, None, 0, byref(needed))
-            buffer = ctypes.create_string_buffer(needed.value)
-            c.call("session_explain", *arguments, buffer, needed, None)
-        return buffer.value.decode()
+            return c.text("session_explain", session.handle.number, session.inputs, len(arrays))
 
     def __repr__(self):
         return f"<lamina.Model {self.name}: {self.parameter_count} parameters>"
@@ -288,6 +278,11 @@ class Model:
         number = self._handle.number
         self._adopt(c.made("model_with_weights", number, _path(path), byref(options)))
         return json.loads(self._text("report"))
+
+    def replace_head(self, labels, seed=0):
+        """Makes the last layer with weights anew, for these classes; all others keep their weights."""
+        labels = list(labels)
+        self._adopt(c.made("model_replace_head", self._handle.number, c.texts(labels), len(labels), seed))
 
     def save(self, path):
         """Writes a Lamina model file."""

@@ -2,6 +2,7 @@
 
 `make parity` runs it; names on the command line choose networks. Weights are random, saved in the other library's
 files under its names, and read by Lamina's own maps; every stage and the output must be within 1e-4 of their range.
+Steps of training follow: see `training.py`.
 """
 
 import itertools
@@ -15,7 +16,7 @@ from pathlib import Path
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import lamina
-from parity import keras_networks, onnx_files, pretrained, torch_networks
+from parity import keras_networks, onnx_files, pretrained, torch_networks, training
 from parity.table import Row, show, summarise
 
 
@@ -32,9 +33,11 @@ def main():
     logging.getLogger("absl").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         modules = torch_networks, keras_networks, onnx_files, pretrained
-        rows = show(itertools.chain.from_iterable(module.rows(Path(folder), names) for module in modules))
-    if not names:
-        rows += show(without_counterpart(rows), heading=False)
+        rows = show(itertools.chain.from_iterable(module.rows(Path(folder), names) for module in modules),
+                    "largest difference of the output, and anywhere")
+        if not names:
+            rows += show(without_counterpart(rows))
+        rows += show(training.rows(Path(folder), names), training.HEADING)
     sys.exit(0 if summarise(rows) else 1)
 
 

@@ -42,12 +42,11 @@ def attempt(name, what, size, differences):
         return Row(name, what, " x ".join(map(str, size)), f"{type(error).__name__}: {error}"[:300], False)
 
 
-def show(rows, heading=True):
-    """Prints the rows as they come; returns them all."""
+def show(rows, heading=None):
+    """Prints the rows as they come, under a heading for what was found; returns them all."""
     seen = []
     if heading:
-        print(f"{'network':26} {'file':30} {'input or expected':21} largest difference of the output, and anywhere",
-              flush=True)
+        print(f"{'network':26} {'file':30} {'input or expected':21} {heading}", flush=True)
     for row in rows:
         verdict = {True: "ok", False: "FAILED", None: "skipped"}[row.good]
         print(f"{row.name:26} {row.what:30} {row.expected:21} {row.found:44} {verdict}", flush=True)

@@ -1,0 +1,186 @@
+"""Training steps of the catalogue's families beside PyTorch's: the same weights, the same batch, layers as in training
+but for dropout. Gradients and weights go through files under PyTorch's names, which Lamina's own maps read: what is
+compared lies as in Lamina. RMSProp and Nadam are compared with Keras's, on Lamina's gradients."""
+
+from typing import NamedTuple
+
+import numpy
+import torch
+
+import lamina
+from parity import torch_networks
+from parity.table import Row
+
+STEPS = 5
+HEADING = "differences of the loss, gradients, and weights behind 5 steps of SGD and Adam"
+LOSS, GRADIENT, WEIGHT = 1e-5, 1e-3, 1e-4
+
+
+class Case(NamedTuple):
+    """A network of the catalogue and what PyTorch's answer is made with: `torch_networks` has both. Statistics of few
+    numbers tell rounding errors from nothing else, so that small maps want larger batches."""
+
+    name: str
+    origin: str
+    side: int
+    batch: int = 4
+
+
+CASES = [
+    Case("lenet5_1998", "PyTorch", 32), Case("lenet5", "PyTorch", 28), Case("lenet_64", "PyTorch", 64),
+    Case("mnist_cnn", "PyTorch", 28), Case("mnist_net", "PyTorch", 28), Case("simple_convnet", "PyTorch", 28),
+    Case("deep_convnet", "PyTorch", 28), Case("alexnet", "torchvision", 96), Case("alexnet_paper", "PyTorch", 227, 2),
+    Case("alexnet_bvlc", "Caffe", 227, 2), Case("vgg11", "torchvision", 64), Case("vgg11_bn", "torchvision", 64),
+    Case("squeezenet1_0", "torchvision", 96), Case("squeezenet1_1", "torchvision", 96),
+    Case("mobilenet_v2", "torchvision", 96, 8), Case("resnet18", "torchvision", 96, 8),
+    Case("resnet50", "torchvision", 96, 8), Case("resnet50_caffe", "Caffe", 96, 8), Case("resnet18_v2", "timm", 96, 8),
+    Case("cifar_resnet20", "PyTorch", 32), Case("cifar_resnet56", "PyTorch", 32), Case("seresnet50", "timm", 96, 8),
+    Case("legacy_seresnet18", "timm", 96, 8), Case("legacy_seresnet50", "timm", 96, 8),
+    Case("efficientnet_lite0", "timm", 96, 8), Case("googlenet", "torchvision", 96, 8),
+    Case("googlenet_paper", "Caffe", 224, 2), Case("se_inception", "PyTorch", 96, 8),
+    Case("inception_v3", "torchvision", 139, 8), Case("inception_v4", "timm", 139, 8),
+    Case("inception_resnet_v2", "timm", 139, 8), Case("xception", "timm", 96, 8),
+]
+
+
+def without_chance(network):
+    """The network in training, with neither dropout nor heads that only help."""
+    network.train()
+    for name in ("aux1", "aux2", "AuxLogits"):
+        if hasattr(network, name):
+            setattr(network, name, None)
+    if hasattr(network, "aux_logits"):
+        network.aux_logits = False
+    if hasattr(network, "drop_rate"):
+        network.drop_rate = 0.0
+    for module in network.modules():
+        if isinstance(module, torch.nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+    return network
+
+
+def trainer_of(model, **options):
+    """A trainer of everything, without dropout."""
+    trainer = lamina.Trainer(model, strict=True, **options)
+    random = [row["name"] for row in model.summary(as_json=True)["layers"] if row["kind"] == "lamina.dropout"]
+    trainer.freeze(*random)
+    return trainer
+
+
+def difference(found, expected, floor=0.0):
+    """The largest difference relative to the range of what is expected."""
+    return float(numpy.abs(found - expected).max() / max(numpy.ptp(expected), floor, 1e-30))
+
+
+class Comparison:
+    """One network in both libraries."""
+
+    def __init__(self, case, folder):
+        known = next(network for network in torch_networks.NETWORKS
+                     if (network.name, network.origin) == (case.name, case.origin))
+        self.case, self.known, self.folder = case, known, folder
+        self.size = case.batch, known.channels, case.side, case.side
+        self.network = without_chance(torch_networks.randomise(known.make(), self.size))
+        self.start = {key: value.clone() for key, value in self.network.state_dict().items()}
+        self.images = torch.randn(self.size)
+        self.classes = torch.arange(case.batch) % torch_networks.CLASSES
+
+    def model(self, state):
+        """Lamina's model with these tensors, under PyTorch's names."""
+        path = self.folder / "step.pth"
+        torch.save(self.known.tensors(state), path)
+        model = lamina.create(self.case.name, classes=torch_networks.CLASSES)
+        model.load_weights(path)
+        path.unlink()
+        return model
+
+    def torch_step(self):
+        self.network.zero_grad()
+        loss = torch.nn.functional.cross_entropy(self.network(self.images), self.classes)
+        loss.backward()
+        return float(loss)
+
+    def gradients(self):
+        """Differences of the loss and, the largest, of the gradients."""
+        trainer = trainer_of(self.model(self.start), optimizer="sgd")
+        loss = trainer.step(self.images.numpy(), self.classes.numpy())
+        expected = self.torch_step()
+        state = dict(self.start) | {name: weight.grad for name, weight in self.network.named_parameters()}
+        wanted = trainer_of(self.model(state))
+        weights = [key for key, (role, _) in trainer.parameters.items() if role == "weight"]
+        wanted_values = {key: wanted.value(key) for key in weights}
+        # A bias before a norm has no gradient but rounding errors: those are as small as the others are large.
+        floor = 1e-3 * max(numpy.abs(value).max() for value in wanted_values.values())
+        worst = max((difference(trainer.gradient(key), value, floor), key) for key, value in wanted_values.items())
+        return abs(loss - expected), worst
+
+    def weights(self, name, make):
+        """The largest difference of weights and statistics behind some steps."""
+        self.network.load_state_dict(self.start)
+        optimizer = make(self.network.parameters())
+        settings = optimizer.defaults
+        trainer = trainer_of(self.model(self.start), optimizer=name, learning_rate=settings["lr"],
+                             momentum=settings.get("momentum"))
+        for _ in range(STEPS):
+            trainer.step(self.images.numpy(), self.classes.numpy())
+            trainer.apply()
+            self.torch_step()
+            optimizer.step()
+        wanted = trainer_of(self.model(self.network.state_dict()))
+        return max((difference(trainer.value(key), wanted.value(key), 1e-2), key) for key in trainer.parameters)
+
+
+def row_of(case, folder):
+    """One line: the loss, the worst gradient, and the worst weight or statistic behind steps of SGD and Adam."""
+    what = f"{case.origin}, a step"
+    try:
+        comparison = Comparison(case, folder)
+        size = " x ".join(map(str, comparison.size))
+        loss, gradient = comparison.gradients()
+        sgd = comparison.weights("sgd", lambda weights: torch.optim.SGD(weights, 1e-3, momentum=0.9))
+        # Adam's first steps are of one size, whatever the gradient: where that is but a rounding error, so is its sign.
+        adam = comparison.weights("adam", lambda weights: torch.optim.Adam(weights, 1e-5))
+        good = loss <= LOSS and gradient[0] <= GRADIENT and sgd[0] <= WEIGHT and adam[0] <= WEIGHT
+        place = "" if good else " " + max((gradient[0] / GRADIENT, gradient[1]), (sgd[0] / WEIGHT, sgd[1]),
+                                          (adam[0] / WEIGHT, adam[1]))[1]
+        shown = f"{loss:.0e} {gradient[0]:.0e} {sgd[0]:.0e} {adam[0]:.0e}{place}"
+        # Tolerances differ: the worst share of one, in those of the table.
+        worst = max(gradient[0] / GRADIENT, sgd[0] / WEIGHT, adam[0] / WEIGHT) * 1e-4
+        return Row(case.name, what, size, shown, good, worst)
+    except Exception as error:
+        return Row(case.name, what, "", f"{type(error).__name__}: {error}"[:300], False)
+
+
+def keras_row(name, make):
+    """Keras's rule and Lamina's on the same gradients."""
+    import keras
+
+    def steps():
+        model = lamina.create("lenet5", seed=3)
+        trainer = lamina.Trainer(model, optimizer=name, learning_rate=0.001)
+        random = numpy.random.default_rng(1)
+        images = random.standard_normal((8, 1, 28, 28), numpy.float32)
+        weights = {key: keras.Variable(trainer.value(key)) for key in trainer.parameters}
+        rule = make(keras.optimizers)
+        for _ in range(STEPS):
+            trainer.step(images, numpy.arange(8))
+            rule.apply([keras.ops.convert_to_tensor(trainer.gradient(key)) for key in weights], list(weights.values()))
+            trainer.apply()
+        return max(difference(trainer.value(key), keras.ops.convert_to_numpy(weight))
+                   for key, weight in weights.items())
+    try:
+        worst = steps()
+        return Row("lenet5", f"Keras {name}, {STEPS} steps", "8 x 1 x 28 x 28", f"{worst:.0e}", worst <= WEIGHT, worst)
+    except Exception as error:
+        return Row("lenet5", f"Keras {name}", "", f"{type(error).__name__}: {error}"[:300], False)
+
+
+def rows(folder, names):
+    """The rows of the networks of these names, or of all, and of the optimizers of Keras."""
+    torch.manual_seed(1)
+    for case in CASES:
+        if not names or case.name in names:
+            yield row_of(case, folder)
+    if not names or "lenet5" in names:
+        yield keras_row("rmsprop", lambda rules: rules.RMSprop(0.001, rho=0.9))
+        yield keras_row("nadam", lambda rules: rules.Nadam(0.001))
