@@ -15,7 +15,7 @@ VERSION := $(shell sed -n 's/^.define LAMINA_VERSION_[A-Z]* //p' include/lamina/
 SERIES := $(basename $(VERSION))
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo bench bench-peers parity conformance format lint check-headers install uninstall clean
+.PHONY: help build test demo bench bench-peers bench-train parity conformance format lint check-headers install uninstall clean
 .PHONY: packages packages-python packages-venv
 
 help:
@@ -35,6 +35,8 @@ LIBRARIES = $(strip \
   $(call need,pkg-config --exists libpng,libpng-dev) \
   $(call need,pkg-config --exists zlib,zlib1g-dev))
 NUMPY = $(strip $(if $(PYTHON),,python3-numpy) $(call need,python3 -m pip --version,python3-pip))
+# The demo goes without where it cannot be installed.
+CLOTHES = $(call need,test -d /usr/share/datasets/fashion-mnist,dataset-fashion-mnist)
 VENV = $(call need,python3 -c 'import ensurepip',python3-venv)
 
 define install_packages
@@ -73,7 +75,8 @@ test: check-headers packages-python ## run every test, in release
 	  $(PYTHON) -m unittest discover -s examples/python/tests
 	LAMINA_PREFIX=$(CURDIR)/$(STAGE) LAMINA_PYTHON="$$(command -v $(PYTHON))" $(SWIFT) test -c release
 
-demo: packages-python ## classify a photo of a cat from the command line, C and Python
+demo: packages-python ## classify a cat from the command line, C and Python, and fit a ResNet to pictures of clothes
+	@[ -z "$(CLOTHES)" ] || [ "$$(id -u)" != 0 ] || (apt-get update -q && apt-get install -qy $(CLOTHES)) || true
 	@$(MAKE) --no-print-directory install PREFIX=$(CURDIR)/$(STAGE) DESTDIR=
 	$(PYTHON) examples/python/demo.py --prefix $(STAGE)
 
@@ -88,6 +91,10 @@ bench-peers: build .venv-peers/ready ## compare speed, memory and start with fou
 	.venv-peers/bin/python examples/benchmarks/export_networks.py $(PEERS)
 	LAMINA_LIBRARY=$(CURDIR)/$(LIBRARY) PYTHONPATH=examples/python .venv-peers/bin/python \
 	  examples/benchmarks/side_by_side.py --networks $(PEERS) --markdown examples/benchmarks/README.md
+
+bench-train: build .venv-peers/ready ## compare the speed of training with PyTorch
+	.venv-peers/bin/python examples/benchmarks/training.py --program $(PROGRAM) \
+	  --markdown examples/benchmarks/README.md
 
 conformance: build .venv-conformance/ready ## run ONNX's own backend tests
 	LAMINA_LIBRARY=$(CURDIR)/$(LIBRARY) PYTHONPATH=examples/python \

@@ -161,3 +161,79 @@ li_status li_jpeg_decode(const uint8_t *bytes, size_t count, li_options options,
   *warnings = (int)reader.errors.num_warnings;
   return status;
 }
+
+/// `cinfo` comes first: the library's callbacks get its address.
+typedef struct jpeg_writer {
+  struct jpeg_compress_struct cinfo;
+  struct jpeg_error_mgr errors;
+  struct jpeg_destination_mgr target;
+  jmp_buf escape;
+  li_status status;
+  li_message *message;
+} jpeg_writer;
+
+static void on_write_error(j_common_ptr cinfo) {
+  jpeg_writer *writer = (jpeg_writer *)cinfo;
+  char text[JMSG_LENGTH_MAX];
+  cinfo->err->format_message(cinfo, text);
+  li_set_message(writer->message, text);
+  writer->status = LI_LIMIT;
+  longjmp(writer->escape, 1);
+}
+
+static void ignore_message(j_common_ptr cinfo, int level) {
+  (void)cinfo;
+  (void)level;
+}
+
+static void begin_target(j_compress_ptr cinfo) { (void)cinfo; }
+
+static boolean target_is_full(j_compress_ptr cinfo) {
+  jpeg_writer *writer = (jpeg_writer *)cinfo;
+  li_set_message(writer->message, "expected more room for a picture");
+  writer->status = LI_LIMIT;
+  longjmp(writer->escape, 1);
+}
+
+/// Every local that changes between setjmp and longjmp lives in `writer`, in the caller's frame.
+static bool encode(jpeg_writer *writer, const uint8_t *pixels, uint32_t width, uint32_t height,
+                   int quality) {
+  if (setjmp(writer->escape)) return false;
+  j_compress_ptr cinfo = &writer->cinfo;
+  jpeg_create_compress(cinfo);
+  cinfo->dest = &writer->target;
+  cinfo->image_width = width;
+  cinfo->image_height = height;
+  cinfo->input_components = 3;
+  cinfo->in_color_space = JCS_RGB;
+  jpeg_set_defaults(cinfo);
+  jpeg_set_quality(cinfo, quality, TRUE);
+  cinfo->optimize_coding = TRUE;
+  // Colours keep every pixel: pictures are small.
+  cinfo->comp_info[0].h_samp_factor = cinfo->comp_info[0].v_samp_factor = 1;
+  jpeg_start_compress(cinfo, TRUE);
+  while (cinfo->next_scanline < height) {
+    JSAMPROW row = (JSAMPROW)(pixels + (size_t)3 * width * cinfo->next_scanline);
+    jpeg_write_scanlines(cinfo, &row, 1);
+  }
+  jpeg_finish_compress(cinfo);
+  return true;
+}
+
+li_status li_jpeg_encode(const uint8_t *pixels, uint32_t width, uint32_t height, int quality,
+                         uint8_t *bytes, size_t capacity, size_t *count, li_message *message) {
+  jpeg_writer writer = {.target = {.next_output_byte = bytes,
+                                   .free_in_buffer = capacity,
+                                   .init_destination = begin_target,
+                                   .empty_output_buffer = target_is_full,
+                                   .term_destination = begin_target},
+                        .message = message};
+  writer.cinfo.err = jpeg_std_error(&writer.errors);
+  writer.errors.error_exit = on_write_error;
+  writer.errors.emit_message = ignore_message;
+  bool done = encode(&writer, pixels, width, height, quality);
+  jpeg_destroy_compress(&writer.cinfo);
+  if (!done) return writer.status;
+  *count = capacity - writer.target.free_in_buffer;
+  return LI_OK;
+}

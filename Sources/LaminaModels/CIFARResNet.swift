@@ -6,7 +6,7 @@ import LaminaBlocks
 import LaminaCore
 
 extension ModelCatalog {
-  static let cifarResNets = [20, 32, 44, 56].map { depth in
+  static let cifarResNets = [8, 14, 20, 32, 44, 56].map { depth in
     CatalogEntry(
       name: "cifar_resnet\(depth)", title: "ResNet-\(depth) for CIFAR-10",
       paper: "He et al. 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385",

@@ -36,6 +36,8 @@ public struct CatalogEntry: Sendable {
   public let keyMaps: [KeyMap]
   /// Names of the default classes, in the order of the output.
   public let labels: [String]
+  /// How the weights of convolutions and dense layers start; nil: as each layer asks for.
+  public let initializer: Initializer?
   /// The classifiers that only training has.
   public let auxiliaryHeads: [AuxiliaryHead]
   let body: @Sendable (inout GraphBuilder, ValueID, _ classes: Int) throws -> ValueID
@@ -43,7 +45,8 @@ public struct CatalogEntry: Sendable {
   init(
     name: String, title: String, paper: String, inputChannels: Int = 3, side: Int,
     acceptsOtherSizes: Bool = true, preprocessing: Preprocessing, classes: Int,
-    keyMaps: [KeyMap], labels: [String], auxiliaryHeads: [AuxiliaryHead] = [],
+    keyMaps: [KeyMap], labels: [String], initializer: Initializer? = nil,
+    auxiliaryHeads: [AuxiliaryHead] = [],
     body: @escaping @Sendable (inout GraphBuilder, ValueID, _ classes: Int) throws -> ValueID
   ) {
     self.name = name
@@ -56,6 +59,7 @@ public struct CatalogEntry: Sendable {
     defaultClassCount = classes
     self.keyMaps = keyMaps
     self.labels = labels
+    self.initializer = initializer
     self.auxiliaryHeads = auxiliaryHeads
     self.body = body
   }
@@ -117,7 +121,7 @@ public struct CatalogEntry: Sendable {
     }
     return try Model(
       initializing: makeGraph(registry: registry, classes: classes, auxiliary: auxiliary),
-      seed: seed, metadata: metadata, registry: registry)
+      seed: seed, initializer: initializer, metadata: metadata, registry: registry)
   }
 }
 
@@ -126,7 +130,8 @@ public enum ModelCatalog {
   /// All entries, by family.
   public static let entries: [CatalogEntry] =
     alexNets + vggs + squeezeNets + mobileNets
-    + resNets + resNetsV1 + resNetsV2 + textbookResNets + cifarResNets + seResNets + legacySENets
+    + resNets + resNetsV1 + resNetsV2 + thinResNets + textbookResNets + cifarResNets + seResNets
+    + legacySENets
     + efficientNetLites + leNets + smallNets
     + googLeNets + inceptionV3s + inceptionV4s + inceptionResNets + xceptions
 

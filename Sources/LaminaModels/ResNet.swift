@@ -81,6 +81,25 @@ extension ModelCatalog {
     ]
   }
 
+  /// ResNet-50 with half as many channels in each block, stride on the first 1×1, as in the Caffe model of open_nsfw.
+  static let thinResNets = [
+    CatalogEntry(
+      name: "resnet50_thin", title: "ResNet-50 of half the width", paper: paper, side: 224,
+      preprocessing: Preprocessing(
+        resize: .exact(height: 256, width: 256),
+        centerCrop: Preprocessing.Size(height: 224, width: 224), channelOrder: .bgr, scale: 1,
+        mean: [104, 117, 123], std: [1]),
+      classes: 2, keyMaps: [thinKeyMap], labels: []
+    ) { builder, input, classes in
+      var style = ResidualStyle()
+      style.bias = true
+      var x = try builder.residualStem(input, bias: true)
+      x = try builder.maxPool("maxpool", x, kernel: 3, stride: 2, ceilMode: true)
+      x = try builder.residualStages(.resNet50, x, narrowing: 2, strideAt: .reduction, style: style)
+      return try builder.poolingClassifier("fc", x, classes: classes)
+    }
+  ]
+
   /// The ResNet-34 of Géron, Hands-On Machine Learning, third edition, chapter 14: TensorFlow's
   /// `same` borders, and the file in the order of its residual units.
   static let textbookResNets = [ResNetDepth.resNet34].map { depth in
@@ -104,6 +123,30 @@ extension ModelCatalog {
       return try builder.poolingClassifier("fc", x, classes: classes)
     }
   }
+
+  private static let thinKeyMap: KeyMap = {
+    let branches = [
+      ("proj_shortcut", "downsample.0", "downsample.1"), ("branch2a", "conv1", "bn1"),
+      ("branch2b", "conv2", "bn2"), ("branch2c", "conv3", "bn3"),
+    ]
+    let rules = ResNetDepth.resNet50.blocks.flatMap { stage, block in
+      branches.flatMap { branch, convolution, norm in
+        let place = "stage\(stage)_block\(block)_\(branch)"
+        let target = "layer\(stage + 1).\(block)"
+        return [
+          KeyMap.Rule.prefix("conv_\(place).", "\(target).\(convolution)."),
+          .prefix("bn_\(place).", "\(target).\(norm)."),
+          .prefix("scale_\(place).", "\(target).\(norm)."),
+        ]
+      }
+    }
+    return KeyMap(
+      origin: "Caffe",
+      rules: [
+        .prefix("conv_1.", "conv1."), .prefix("bn_1.", "bn1."), .prefix("scale_1.", "bn1."),
+        .prefix("fc_nsfw.", "fc."),
+      ] + rules)
+  }()
 
   /// Keras counts stages from 2 and blocks from 1, and numbers a block's layers.
   static func kerasKeyMap(_ depth: ResNetDepth, preActivation: Bool = false) -> KeyMap {
@@ -173,15 +216,16 @@ extension GraphBuilder {
       stride: 2, padding: padding, bias: bias, style: style, activation: .relu)
   }
 
-  /// conv2_x to conv5_x of table 1, as `layer1` to `layer4`.
+  /// conv2_x to conv5_x of table 1, as `layer1` to `layer4`, with a `divisor`-th of the channels.
   mutating func residualStages(
-    _ depth: ResNetDepth, _ x: ValueID, strideAt: BottleneckStride = .spatial,
+    _ depth: ResNetDepth, _ x: ValueID, narrowing divisor: Int = 1,
+    strideAt: BottleneckStride = .spatial,
     style: ResidualStyle = ResidualStyle()
   ) throws -> ValueID {
     var x = x
     for (stage, block) in depth.blocks {
       let name = "layer\(stage + 1).\(block)"
-      let width = 64 << stage
+      let width = (64 << stage) / divisor
       let stride = stage > 0 && block == 0 ? 2 : 1
       // Bottlenecks widen 64 channels to 256 in the first stage already.
       let changesShape = block == 0 && (stage > 0 || depth.usesBottlenecks)

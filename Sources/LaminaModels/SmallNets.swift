@@ -19,13 +19,13 @@ extension ModelCatalog {
   private static func smallNet(
     _ name: String, _ title: String, from source: String,
     preprocessing: Preprocessing = unitPreprocessing, keyMaps: [KeyMap] = [],
-    labels: [String] = digitLabels,
+    labels: [String] = digitLabels, initializer: Initializer? = nil,
     body: @escaping @Sendable (inout GraphBuilder, ValueID, Int) throws -> ValueID
   ) -> CatalogEntry {
     CatalogEntry(
       name: name, title: title, paper: source, inputChannels: 1, side: 28,
       acceptsOtherSizes: false, preprocessing: preprocessing, classes: 10, keyMaps: keyMaps,
-      labels: labels, body: body)
+      labels: labels, initializer: initializer, body: body)
   }
 
   static let smallNets = [
@@ -48,7 +48,8 @@ extension ModelCatalog {
     },
     smallNet(
       "mnist_net", "Three convolutions without biases for MNIST",
-      from: "Theano and TensorFlow tutorials, convolutional network"
+      from: "Theano and TensorFlow tutorials, convolutional network",
+      initializer: .normal(deviation: 0.01)
     ) { builder, input, classes in
       var x = input
       for (number, channels) in zip(1..., [32, 64, 128]) {
@@ -65,7 +66,8 @@ extension ModelCatalog {
     },
     smallNet(
       "simple_convnet", "SimpleConvNet", from: "Saito, Deep Learning from Scratch, section 7.5",
-      keyMaps: [scratchKeyMap(convolutions: 1, layers: 3)]
+      keyMaps: [scratchKeyMap(convolutions: 1, layers: 3)],
+      initializer: .normal(deviation: 0.01)
     ) { builder, input, classes in
       var x = try builder.convolution("conv1", input, channels: 30, kernel: 5, bias: true)
       x = try builder.activation(.relu, "relu1", x)
@@ -76,7 +78,8 @@ extension ModelCatalog {
     },
     smallNet(
       "deep_convnet", "DeepConvNet", from: "Saito, Deep Learning from Scratch, section 8.1",
-      keyMaps: [scratchKeyMap(convolutions: 6, layers: 8)], body: deepConvNet),
+      keyMaps: [scratchKeyMap(convolutions: 6, layers: 8)],
+      initializer: .heNormal(fanOut: false), body: deepConvNet),
     smallNet(
       "fashion_mnist_cnn", "Five convolutions for Fashion-MNIST",
       from: "Géron, Hands-On Machine Learning, third edition, chapter 14",
@@ -86,7 +89,7 @@ extension ModelCatalog {
           changes: [
             KeyMap.Change("dense.weight", .permuteAfterFlatten(channels: 256, height: 3, width: 3))
           ])
-      ], labels: fashionMNISTLabels
+      ], labels: fashionMNISTLabels, initializer: .heNormal(fanOut: false)
     ) { builder, input, classes in
       var x = input
       let layers = [(64, 7), (128, 3), (128, 3), (256, 3), (256, 3)]

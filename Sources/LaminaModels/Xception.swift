@@ -56,6 +56,9 @@ extension ModelCatalog {
       keyMaps: [
         KeyMap(origin: "Keras", modules: kerasModules),
         KeyMap(origin: "Keras 3, layers by number", rules: kerasNumbers),
+        KeyMap(
+          origin: "Keras 3, layers by name", rules: kerasNames,
+          ignored: ["*num_batches_tracked", "dense*"]),
       ],
       labels: imageNetLabels
     ) { builder, input, classes in
@@ -114,6 +117,36 @@ extension ModelCatalog {
     layer.kind == "separable_conv2d"
       ? ["\(layer.name).conv1", "\(layer.name).pointwise"] : [layer.name]
   }
+
+  /// Keras names all layers but the shortcuts', which it numbers. Of a network with another head, `dense`, the trunk fits.
+  private static let kerasNames: [KeyMap.Rule] = {
+    var rules: [KeyMap.Rule] = []
+    func add(_ from: String, _ to: String) { rules.append(.prefix("\(from).", "\(to).")) }
+    for number in 1...2 {
+      add("block1_conv\(number)", "conv\(number)")
+      add("block1_conv\(number)_bn", "bn\(number)")
+    }
+    var shortcuts = 0
+    for (index, block) in Block.all.enumerated() {
+      let scope = "block\(index + 1)"
+      for (step, layer) in block.layers.enumerated() {
+        let name = "block\(index + 2)_sepconv\(step + 1)"
+        add(name, "\(scope).\(layer.convolution)")
+        add("\(name)_bn", "\(scope).\(layer.norm)")
+      }
+      guard block.isStrided else { continue }
+      let number = shortcuts == 0 ? "" : "_\(shortcuts)"
+      add("conv2d\(number)", "\(scope).skip")
+      add("batch_normalization\(number)", "\(scope).skipbn")
+      shortcuts += 1
+    }
+    for number in 1...2 {
+      add("block14_sepconv\(number)", "conv\(number + 2)")
+      add("block14_sepconv\(number)_bn", "bn\(number + 2)")
+    }
+    add("predictions", "fc")
+    return rules + [.pattern("*.depthwise.*", "*.conv1.*")]
+  }()
 
   private static let kerasNumbers: [KeyMap.Rule] = {
     var counts: [String: Int] = [:]

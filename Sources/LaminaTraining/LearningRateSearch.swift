@@ -50,6 +50,20 @@ public struct LearningRateSearch: Sendable {
       Array(points.dropFirst(steps / 10).dropLast(5)))
   }
 
+  /// The rule by which the rate is suggested, in a line.
+  public static let rule = "valley: the middle of the longest fall of the smoothed loss"
+
+  /// The loss by the rate as SVG, complete in itself, with a mark at the suggestion.
+  public var svg: String {
+    LineChart(
+      title: "Loss by learning rate", axis: "learning rate",
+      lines: [
+        LineChart.Line(name: "loss", color: "a", pieces: [points.map { ($0.rate, $0.loss) }])
+      ],
+      isLogarithmic: true, marks: suggestion.map { [($0, "suggested")] } ?? []
+    ).svg(standsAlone: true)
+  }
+
   private final class Recorder: TrainingCallback {
     private let steps: Int
     private var average = 0.0

@@ -22,3 +22,6 @@ func power(_ x: Double, _ y: Double) -> Double { pow(x, y) }
 func cosine(from a: Double, to b: Double, at share: Double) -> Double {
   b + (a - b) * (1 + cos(.pi * share)) / 2
 }
+
+/// The logarithm to base 10.
+func logarithm10(_ x: Double) -> Double { log10(x) }

@@ -42,6 +42,18 @@ func namesInFolder(_ path: String) throws -> [String] {
   return names
 }
 
+/// Removes temporary files `….PID.N.tmp` that processes left which are no more.
+func removeAbandonedFiles(in folder: String, prefix: String) {
+  for name in (try? namesInFolder(folder)) ?? []
+  where name.hasPrefix(prefix) && name.hasSuffix(".tmp") {
+    let parts = name.split(separator: ".")
+    guard parts.count > 3, let process = pid_t(parts[parts.count - 3]), process > 0,
+      kill(process, 0) != 0, errno == ESRCH
+    else { continue }
+    unlink("\(folder)/\(name)")
+  }
+}
+
 /// A log that grows at its end. What was appended is with the system when `append` returns.
 final class LogFile {
   private let path: String

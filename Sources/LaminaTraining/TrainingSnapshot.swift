@@ -71,4 +71,14 @@ extension Model {
     let digits = String(checksum.value, radix: 16)
     return String(repeating: "0", count: 8 - digits.count) + digits
   }
+
+  /// SHA-256 over the keys, shapes and bytes of all parameters, in the order of the keys.
+  public func sha256() -> String {
+    var sum = SHA256()
+    for (key, tensor) in parameters.sorted(by: { $0.key < $1.key }) {
+      sum.update("\(key) \(tensor.spec)\n".utf8)
+      tensor.withBytes { sum.update($0) }
+    }
+    return sum.hexadecimal()
+  }
 }

@@ -37,6 +37,8 @@ struct Option: Sendable {
 
 /// The operands and options of one call.
 struct Arguments {
+  /// What was typed behind the command's name.
+  let words: [String]
   private(set) var operands: [String] = []
   private var texts: [String: String] = [:]
   private(set) var wantsHelp = false
@@ -46,7 +48,8 @@ struct Arguments {
   /// - Throws: `UsageError` for an unknown, repeated or incomplete option, a number out of range, or a wrong
   ///   number of operands.
   init(_ words: some Sequence<String>, for command: Command) throws {
-    var rest = Array(words)[...]
+    self.words = Array(words)
+    var rest = self.words[...]
     var onlyOperands = false
     while let word = rest.popFirst() {
       if onlyOperands || word == "-" || !word.hasPrefix("-") {
@@ -109,6 +112,13 @@ struct Arguments {
 
   /// The text of an option.
   func text(_ option: Option) -> String? { texts[option.name] }
+
+  /// The same with another text for an option.
+  func replacing(_ option: Option, with text: String) -> Arguments {
+    var result = self
+    result.texts[option.name] = text
+    return result
+  }
 
   /// The number of an option.
   func integer(_ option: Option) -> Int? { texts[option.name].flatMap { Int($0) } }

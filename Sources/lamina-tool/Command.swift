@@ -24,8 +24,10 @@ struct Command: Sendable {
     .graph,
     .import,
     .layers,
+    .learningRate,
     .models,
     .predict,
+    .resume,
     .summary,
     .train,
   ]

@@ -13,6 +13,9 @@ enum Program {
   /// When the program began.
   static let start = ContinuousClock.now
 
+  /// Seconds since then.
+  static var seconds: Double { (ContinuousClock.now - start) / .seconds(1) }
+
   static func main() {
     _ = start
     Terminal.prepare()

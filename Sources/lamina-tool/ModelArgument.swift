@@ -4,11 +4,13 @@ import Lamina
 enum ModelArgument {
   /// The model in a file, or one of the catalogue with freshly initialised weights.
   ///
+  /// - Parameter seed: of these weights, for a model that is to be trained: it then has its auxiliary heads.
   /// - Throws: `notFound` with the nearest name of the catalogue when there is neither.
-  static func load(_ text: String) throws -> Model {
+  static func load(_ text: String, trainingBy seed: UInt64? = nil) throws -> Model {
     if !System.fileExists(text), !text.contains("/") {
       if let entry = ModelCatalog.entries.first(where: { $0.name == text }) {
-        return try entry.makeModel(registry: .standard)
+        return try entry.makeModel(
+          registry: .standard, auxiliary: seed != nil, seed: seed ?? 0)
       }
       if let nearest = nearestName(to: text, in: ModelCatalog.entries.map(\.name)) {
         throw LaminaError(

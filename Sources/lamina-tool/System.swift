@@ -12,6 +12,19 @@ import Lamina
 enum System {
   static func fileExists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+  /// The folder that relative paths begin at; nil when it is gone.
+  static var workingFolder: String? { absolutePath(".") }
+
+  /// The path from the root to what lies at `path`, links followed; nil when nothing does.
+  static func absolutePath(_ path: String) -> String? {
+    guard let found = realpath(path, nil) else { return nil }
+    defer { free(found) }
+    return String(cString: found)
+  }
+
+  /// Makes relative paths begin at another folder; false when it cannot be entered.
+  static func enter(_ folder: String) -> Bool { chdir(folder) == 0 }
+
   /// Whether two paths lead to one file, by links or otherwise.
   static func isSameFile(_ a: String, _ b: String) -> Bool {
     var first = stat()
@@ -65,14 +78,6 @@ enum System {
   /// Processors that are switched on.
   static var processorCount: Int { sysconf(Int32(_SC_NPROCESSORS_ONLN)) }
 
-  /// The name that the processor gives itself.
-  static var processorModel: String {
-    let lines = text(of: "/proc/cpuinfo").split(separator: "\n")
-    let line = lines.first { $0.hasPrefix("model name") || $0.hasPrefix("Model") }
-    let name = line?.split(separator: ":", maxSplits: 1).last?.drop(while: \.isWhitespace)
-    return name.map { String($0).escapedForDisplay() } ?? "unknown"
-  }
-
   /// Name, release and architecture of the operating system.
   static var description: String {
     var names = utsname()
@@ -86,9 +91,14 @@ enum System {
 
 extension Double {
   /// The number with `places` digits behind the point.
-  func decimal(_ places: Int) -> String {
+  func decimal(_ places: Int) -> String { formatted("%.*f", places) }
+
+  /// The number with so many digits in all, with an exponent where it is small or large.
+  func significant(_ digits: Int) -> String { formatted("%.*g", digits) }
+
+  private func formatted(_ format: String, _ digits: Int) -> String {
     var buffer = [CChar](repeating: 0, count: 400)
-    let count = withVaList([Int32(places), self]) { vsnprintf(&buffer, buffer.count, "%.*f", $0) }
+    let count = withVaList([Int32(digits), self]) { vsnprintf(&buffer, buffer.count, format, $0) }
     return String(
       decoding: buffer.prefix(Int(max(count, 0))).map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }

@@ -14,7 +14,7 @@ struct OutputError: Error {
 /// The two streams of the process.
 enum Terminal {
   /// Makes the three standard descriptors exist, so that no file is opened in their place, and lets a closed
-  /// pipe be an error instead of a signal.
+  /// pipe and a file that may not grow be errors instead of signals.
   static func prepare() {
     while true {
       let descriptor = open("/dev/null", O_RDONLY)
@@ -24,6 +24,7 @@ enum Terminal {
       }
     }
     signal(SIGPIPE, SIG_IGN)
+    signal(SIGXFSZ, SIG_IGN)
   }
 
   /// Writes to standard output.

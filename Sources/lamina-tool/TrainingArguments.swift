@@ -10,25 +10,61 @@ extension Option {
     name: "batch", value: .integer(1...65_536), help: "pictures in a step; default: 32")
   static let optimizer = Option(
     name: "optimizer", value: .text("NAME"),
-    help: "sgd (momentum 0.9), rmsprop, adam, adamw or nadam; default: adam")
+    help: "sgd, rmsprop, adam, adamw or nadam; default: adam")
   static let learningRate = Option(
     name: "learning-rate", value: .text("X"), help: "default: 0.01 for sgd, 0.001 for the others")
+  static let momentum = Option(
+    name: "momentum", value: .text("X"),
+    help: "share of the last step in the next; default: 0.9 for sgd, 0 for rmsprop")
+  static let rho = Option(
+    name: "rho", value: .text("X"),
+    help: "how much of its mean square rmsprop keeps in a step; default: 0.9")
   static let weightDecay = Option(
     name: "weight-decay", value: .text("X"), help: "how weights shrink; default: 0")
   static let schedule = Option(
     name: "schedule", value: .text("NAME"),
-    help: "learning rate over time: constant, cosine or one-cycle; default: constant")
+    help:
+      "learning rate over time: constant, cosine, one-cycle or plateau, a tenth when val_loss stays; default: constant"
+  )
+  static let patience = Option(
+    name: "patience", value: .integer(1...100_000),
+    help: "epochs without a better val_loss that plateau waits for; default: 3")
+  static let labelSmoothing = Option(
+    name: "label-smoothing", value: .text("X"),
+    help: "share of the target that all classes have alike; default: 0")
   static let augment = Option(
     name: "augment", help: "flip, crop and shift the colours of pictures at random")
+  static let lighting = Option(
+    name: "lighting", value: .text("X"),
+    help:
+      "shift colours along ImageNet's principal components with this deviation, AlexNet's is 0.1; default: 0"
+  )
+  static let size = Option(
+    name: "size", value: .integer(1...4096),
+    help: "side of the input in pixels; default: the model's")
+  static let freeze = Option(
+    name: "freeze", value: .text("NAMES"),
+    help: "layers that stay as they are, joined by ',' and with '*' for any characters")
   static let holdOut = Option(
     name: "hold-out", value: .integer(0...90),
     help: "per cent of each class to check with, where DATA has no val folder; default: 20")
   static let broken = Option(
     name: "broken", value: .text("POLICY"),
     help: "pictures that cannot be decoded: error, skip or replace; default: error")
+  static let classNames = Option(
+    name: "labels", value: .text("FILE"),
+    help: "names of the classes, one a line; default: what DATA and the model call them")
+  static let note = Option(
+    name: "note", value: .text("TEXT"), help: "kept in the file, as where its weights come from")
   static let checkpoints = Option(
     name: "checkpoints", value: .text("FOLDER"),
     help: "save training there behind each epoch, and go on from what is there")
+  static let checkpointSteps = Option(
+    name: "checkpoint-steps", value: .integer(1...Int.max),
+    help: "save it also behind so many steps")
+  static let report = Option(
+    name: "report", value: .text("FILE"),
+    help: "write a page of HTML: curves, classes, mistakes, how it was made")
   static let seed = Option(
     name: "seed", value: .integer(0...Int.max), help: "of all random numbers; default: 0")
 }
@@ -37,6 +73,11 @@ extension Option {
 struct TrainingArguments {
   let optimizer: any Optimizer
   let schedule: any Schedule
+  /// Epochs until the learning rate falls; nil: it does not follow the loss.
+  let patience: Int?
+  let labelSmoothing: Double
+  let lighting: Double
+  let frozen: [KeyPattern]
   let batchSize: Int
   let seed: UInt64
   let policy: BrokenPicturePolicy
@@ -44,11 +85,12 @@ struct TrainingArguments {
 
   init(_ arguments: Arguments) throws {
     self.arguments = arguments
-    func number(_ option: Option) throws -> Double? {
+    func number(_ option: Option, isShare: Bool = false) throws -> Double? {
       guard let text = arguments.text(option) else { return nil }
-      guard let value = Double(text), value.isFinite, value >= 0 else {
+      guard let value = Double(text), value.isFinite, value >= 0, !isShare || value < 1 else {
+        let bounds = isShare ? "at least 0 and below 1" : "at least 0"
         throw UsageError(
-          "expected '--\(option.name)' of at least 0, found '\(text.escapedForDisplay())'")
+          "expected '--\(option.name)' of \(bounds), found '\(text.escapedForDisplay())'")
       }
       return value
     }
@@ -58,12 +100,29 @@ struct TrainingArguments {
     guard let named = OptimizerName(rawValue: name) else {
       throw Self.unknown(.optimizer, name, OptimizerName.allCases.map(\.rawValue))
     }
-    optimizer = named.optimizer(learningRate: rate, weightDecay: decay)
+    func refuse(_ option: Option, unless names: [OptimizerName]) throws {
+      guard arguments.has(option), !names.contains(named) else { return }
+      let list = names.map(\.rawValue).joined(separator: " and ")
+      throw UsageError("'--\(option.name)' makes no sense with \(name), only with \(list)")
+    }
+    try refuse(.momentum, unless: [.sgd, .rmsprop])
+    try refuse(.rho, unless: [.rmsprop])
+    optimizer = try named.optimizer(
+      learningRate: rate, momentum: number(.momentum, isShare: true),
+      rho: number(.rho, isShare: true), weightDecay: decay)
     let shape = arguments.text(.schedule) ?? "constant"
-    guard let schedule = ScheduleName(rawValue: shape)?.schedule else {
-      throw Self.unknown(.schedule, shape, ScheduleName.allCases.map(\.rawValue))
+    patience = shape == "plateau" ? arguments.integer(.patience) ?? 3 : nil
+    if patience == nil, arguments.has(.patience) {
+      throw UsageError("'--patience' makes no sense without '--schedule plateau'")
+    }
+    let steady = ScheduleName.constant
+    guard let schedule = (patience == nil ? ScheduleName(rawValue: shape) : steady)?.schedule else {
+      throw Self.unknown(.schedule, shape, ScheduleName.allCases.map(\.rawValue) + ["plateau"])
     }
     self.schedule = schedule
+    labelSmoothing = try number(.labelSmoothing, isShare: true) ?? 0
+    lighting = try number(.lighting) ?? 0
+    frozen = (arguments.text(.freeze) ?? "").split(separator: ",").map { KeyPattern(String($0)) }
     let broken = arguments.text(.broken) ?? "error"
     guard let policy = BrokenPicturePolicy(rawValue: broken) else {
       throw Self.unknown(.broken, broken, BrokenPicturePolicy.allCases.map(\.rawValue))
@@ -86,6 +145,9 @@ struct TrainingArguments {
     _ path: String, classNames: [String]? = nil, holdingOut percent: Int = 20, pool: ThreadPool
   ) throws -> ImageSets {
     let bars = StageBars()
+    let classNames =
+      try arguments.text(.classNames).map { try LabelFile.labels(path: $0) }
+      ?? classNames
     let sets = try ImageSets(
       path: path, classNames: classNames, holdingOut: arguments.integer(.holdOut) ?? percent,
       broken: policy, seed: seed, pool: pool
@@ -102,6 +164,7 @@ struct TrainingArguments {
   func pipeline(_ images: any LabeledImages, _ preprocessing: Preprocessing) -> ImagePipeline {
     var pipeline = ImagePipeline(images, preprocessing)
     pipeline.seed = seed
+    pipeline.lighting = lighting
     return arguments.has(.augment) ? pipeline.withUsualAugmentations : pipeline
   }
 

@@ -280,7 +280,9 @@ struct CheckpointTests {
       var options = Self.options(folder, epochs: 1)
       let trainer = try Self.trainer(options)
       try FileManager.default.removeItem(atPath: folder)
-      expectError(.notFound, "no such file or directory") { try trainer.fit() }
+      expectError(.notFound, "no such file or directory; there is no checkpoint yet") {
+        try trainer.fit()
+      }
       options.checkpoints?.goesOnWithout = true
       let other = try Self.trainer(options)
       try FileManager.default.removeItem(atPath: folder)

@@ -37,15 +37,31 @@ enum Tool {
       environment: variables.merging(environment) { $1 })
   }
 
-  private static func run(
+  /// Starts `lamina` with the given words, which goes on beside the test; what it prints is thrown away.
+  static func start(_ words: [String], in directory: URL) throws -> Process {
+    let process = process(path, words, in: directory)
+    process.standardOutput = FileHandle.nullDevice
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    return process
+  }
+
+  private static func process(
     _ program: String, _ words: [String], in directory: URL?, environment: [String: String] = [:]
-  ) throws -> Outcome {
+  ) -> Process {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: program)
     process.arguments = words
     process.currentDirectoryURL = directory
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     process.standardInput = FileHandle.nullDevice
+    return process
+  }
+
+  private static func run(
+    _ program: String, _ words: [String], in directory: URL?, environment: [String: String] = [:]
+  ) throws -> Outcome {
+    let process = process(program, words, in: directory, environment: environment)
     let output = Pipe()
     let errors = Pipe()
     process.standardOutput = output

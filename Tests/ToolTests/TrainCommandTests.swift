@@ -3,8 +3,7 @@ import Lamina
 import Testing
 
 /// MNIST's four files with pictures whose bright half tells the class, 0 or 1.
-private func writeDigits(to folder: TemporaryFolder, training: Int = 80, checking: Int = 40) throws
-{
+func writeDigits(to folder: TemporaryFolder, training: Int = 80, checking: Int = 40) throws {
   func bigEndian(_ number: Int) -> [UInt8] {
     (0..<4).map { UInt8(truncatingIfNeeded: number >> (24 - 8 * $0)) }
   }
@@ -25,7 +24,8 @@ private func writeDigits(to folder: TemporaryFolder, training: Int = 80, checkin
   }
 }
 
-private func digits() throws -> TemporaryFolder {
+/// A folder with such files in `digits`.
+func digits() throws -> TemporaryFolder {
   let folder = try TemporaryFolder()
   try FileManager.default.createDirectory(
     at: folder.url.appendingPathComponent("digits"), withIntermediateDirectories: false)
@@ -95,6 +95,45 @@ private func digits() throws -> TemporaryFolder {
     #expect(measured.output.hasPrefix("accuracy 1.0000"))
   }
 
+  @Test func frozenLayersKeepTheirBits() throws {
+    let folder = try digits()
+    let start = ["train", "lenet5", "digits", "-o"]
+    for words in [
+      start + ["a", "--epochs", "1"], start + ["b", "--epochs", "1", "--freeze", "conv*"],
+    ] {
+      #expect(try Tool.run(words, in: folder.url).status == 0)
+    }
+    let fresh = try ModelCatalog.entry(named: "lenet5").makeModel(registry: .standard)
+    func elements(_ model: Model, _ key: String) throws -> [Float] {
+      try #require(model.parameters[key]).elements(as: Float.self)
+    }
+    func load(_ name: String) throws -> Model {
+      try ModelFile.load(path: folder.path(name), registry: .standard)
+    }
+    let (free, frozen) = (try load("a"), try load("b"))
+    #expect(try elements(frozen, "conv2.weight") == elements(fresh, "conv2.weight"))
+    #expect(try elements(free, "conv2.weight") != elements(fresh, "conv2.weight"))
+    #expect(try elements(frozen, "fc2.weight") != elements(fresh, "fc2.weight"))
+  }
+
+  @Test func sizePlateauAndSmoothingReachTheTrainer() throws {
+    let folder = try digits()
+    let outcome = try Tool.run(
+      "train", "cifar_resnet8", "digits", "-o", "a", "--epochs", "5", "--size", "12", "--optimizer",
+      "rmsprop", "--momentum", "0.5", "--rho", "0.8", "--learning-rate", "1e-9", "--schedule",
+      "plateau", "--patience", "2", "--label-smoothing", "0.2", "--lighting", "0.1", "--json",
+      in: folder.url)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let rates = try outcome.output.split(separator: "\n").map {
+      try #require(
+        try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])["learning_rate"]
+        as? Double
+    }
+    #expect(rates == [1e-9, 1e-9, 1e-9, 1e-10, 1e-10])
+    let model = try ModelFile.load(path: folder.path("a"), registry: .standard)
+    #expect(model.metadata.preprocessing?.outputSize == .init(height: 12, width: 12))
+  }
+
   @Test func whatMakesNoSenseIsRefusedBeforeAnyWork() throws {
     let folder = try digits()
     func errors(_ words: String...) throws -> String {
@@ -114,6 +153,29 @@ private func digits() throws -> TemporaryFolder {
       try Tool.run(train + ["--learning-rate", "-1"], in: folder.url).errors
         == "lamina train: expected '--learning-rate' of at least 0, found '-1'; see 'lamina train --help'\n"
     )
+    for (words, problem) in [
+      (
+        ["--momentum", "0.9"], "'--momentum' makes no sense with adam, only with sgd and rmsprop"
+      ),
+      (
+        ["--optimizer", "sgd", "--rho", "0.9"], "'--rho' makes no sense with sgd, only with rmsprop"
+      ),
+      (
+        ["--optimizer", "sgd", "--momentum", "1"],
+        "expected '--momentum' of at least 0 and below 1, found '1'"
+      ),
+      (["--patience", "2"], "'--patience' makes no sense without '--schedule plateau'"),
+      (
+        ["--label-smoothing", "x"],
+        "expected '--label-smoothing' of at least 0 and below 1, found 'x'"
+      ),
+    ] {
+      #expect(
+        try Tool.run(train + words, in: folder.url).errors
+          == "lamina train: \(problem); see 'lamina train --help'\n")
+    }
+    #expect(
+      try Tool.run(train + ["--freeze", "conv9"], in: folder.url).errors.contains("'conv9'"))
     #expect(
       try errors("train", "lenet5", "none", "-o", "x") == "lamina train: none: no such folder\n")
     #expect(

@@ -23,8 +23,6 @@ from networks import NETWORKS
 
 #: An engine's output may differ from ONNX Runtime's by this much of the range of that.
 TOLERANCE = 1e-4
-START = "<!-- figures -->"
-END = "<!-- end of figures -->"
 
 
 class Failure(Exception):
@@ -209,11 +207,12 @@ def markdown(result):
     return "\n".join(lines) + "\n"
 
 
-def insert(text, figures):
+def insert(text, figures, name="figures"):
     """`text` with what stands between its two marks replaced; the figures alone when it has no marks."""
-    head, found, rest = text.partition(START)
-    _, closed, tail = rest.partition(END)
-    return f"{head}{START}\n{figures}{END}{tail}" if found and closed else figures
+    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    head, found, rest = text.partition(start)
+    _, closed, tail = rest.partition(end)
+    return f"{head}{start}\n{figures}{end}{tail}" if found and closed else figures
 
 
 def parse():

@@ -101,6 +101,26 @@ extension String {
     }
     return result
   }
+
+  /// The text as content or quoted attribute of HTML, SVG and XML: on one line, cut to `limit` characters, marks that
+  /// turn the direction of writing left out.
+  package func escapedForMarkup(limit: Int = 256) -> String {
+    var result = ""
+    for scalar in escapedForDisplay(limit: limit).unicodeScalars {
+      switch scalar {
+      case "&": result += "&amp;"
+      case "<": result += "&lt;"
+      case ">": result += "&gt;"
+      case "\"": result += "&quot;"
+      case "'": result += "&#39;"
+      case "\u{80}"..."\u{9F}", "\u{200E}", "\u{200F}", "\u{202A}"..."\u{202E}",
+        "\u{2028}", "\u{2029}", "\u{2066}"..."\u{2069}", "\u{FFFE}", "\u{FFFF}":
+        continue
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result
+  }
 }
 
 /// Runs `body`; a `LaminaError` without a path leaves with `path`.

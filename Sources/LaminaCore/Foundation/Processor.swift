@@ -1,3 +1,10 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
 import LaminaKernels
 
 /// The processor as the kernels see it.
@@ -9,6 +16,20 @@ public enum Processor {
 
   /// The one that kernels use: the best, or that of the environment variable `LAMINA_ISA`.
   public static var instructionSet: String { name(lk_active_isa()) }
+
+  /// The name that it gives itself; `unknown` where the system does not tell.
+  public static var model: String {
+    let file = open("/proc/cpuinfo", O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return "unknown" }
+    defer { close(file) }
+    let text = [UInt8](unsafeUninitializedCapacity: 16_384) { buffer, count in
+      count = max(retryingInterrupts { read(file, buffer.baseAddress, buffer.count) }, 0)
+    }
+    let lines = String(decoding: text, as: UTF8.self).split(separator: "\n")
+    let line = lines.first { $0.hasPrefix("model name") || $0.hasPrefix("Model") }
+    let name = line?.split(separator: ":", maxSplits: 1).last?.drop { $0 == " " || $0 == "\t" }
+    return name.map { String($0).escapedForDisplay() } ?? "unknown"
+  }
 
   /// Multiplications and additions that one core can do in registers, in 10⁹ a second. Measures for some
   /// milliseconds.

@@ -113,20 +113,6 @@ public struct GraphDrawing: Sendable {
     return colors.first { $0.1.contains { kind.contains($0) } }?.0 ?? "#eeeeee"
   }
 
-  private static func escaped(_ text: String) -> String {
-    var result = ""
-    for character in text.escapedForDisplay(limit: 256) {
-      switch character {
-      case "&": result += "&amp;"
-      case "<": result += "&lt;"
-      case ">": result += "&gt;"
-      case "\"": result += "&quot;"
-      default: result.append(character)
-      }
-    }
-    return result
-  }
-
   /// With one digit behind the point.
   private static func text(_ number: Double) -> String { "\((number * 10).rounded() / 10)" }
 
@@ -199,7 +185,7 @@ public struct GraphDrawing: Sendable {
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"\(D.text(width))\" height=\"\(D.text(height))\" "
         + "viewBox=\"\(D.text(leftmost - D.margin)) \(D.text(-D.margin)) \(D.text(width)) \(D.text(height))\" "
         + "font-family=\"sans-serif\" font-size=\"11\">",
-      "<title>\(D.escaped(name))</title>",
+      "<title>\(name.escapedForMarkup())</title>",
       "<defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" "
         + "markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" fill=\"#555\"/></marker></defs>",
     ]
@@ -213,7 +199,7 @@ public struct GraphDrawing: Sendable {
       lines.append(
         "<text x=\"\(D.text(isOuter ? box.right - 6 : box.left + 6))\" y=\"\(D.text(box.top + 11))\" "
           + "font-size=\"9\" fill=\"#667\" text-anchor=\"\(isOuter ? "end" : "start")\">"
-          + "\(D.escaped(box.name))</text>")
+          + "\(box.name.escapedForMarkup())</text>")
     }
     lines.append("<g fill=\"none\" stroke=\"#555\" marker-end=\"url(#tip)\">")
     lines += paths
@@ -221,7 +207,7 @@ public struct GraphDrawing: Sendable {
     for item in items {
       let top = Double(item.depth) * D.rowHeight
       lines.append(
-        "<g><title>\(D.escaped(item.name))</title><rect x=\"\(D.text(item.x - item.width / 2))\" "
+        "<g><title>\(item.name.escapedForMarkup())</title><rect x=\"\(D.text(item.x - item.width / 2))\" "
           + "y=\"\(D.text(top))\" width=\"\(D.text(item.width))\" height=\"\(D.text(D.boxHeight))\" rx=\"5\" "
           + "fill=\"\(D.color(item.kind))\" stroke=\"#556\"/>")
       let step = D.boxHeight / Double(item.lines.count + 1) + 1
@@ -229,7 +215,7 @@ public struct GraphDrawing: Sendable {
         let y = top + step * Double(number + 1) + 2
         lines.append(
           "<text x=\"\(D.text(item.x))\" y=\"\(D.text(y))\" text-anchor=\"middle\""
-            + "\(number == 0 ? " font-weight=\"bold\"" : "")>\(D.escaped(line))</text>")
+            + "\(number == 0 ? " font-weight=\"bold\"" : "")>\(line.escapedForMarkup())</text>")
       }
       lines.append("</g>")
     }

@@ -72,15 +72,39 @@ public struct Model: Sendable {
     self.registry = registry
   }
 
+  /// The model with its first output alone: layers and parameters that only the others need, auxiliary heads, are left
+  /// out, and the weights of their losses.
+  public func withoutAuxiliaryOutputs() throws -> Model {
+    guard graph.outputs.count > 1 else { return self }
+    var graph = graph
+    graph.outputs = Array(graph.outputs.prefix(1))
+    graph.removeDeadNodes(keeping: graph.outputs.map(\.value))
+    var kept: [String: Tensor] = [:]
+    for slot in try graph.parameterSlots(parameters: parameters) {
+      if case .tensor(let key) = slot.binding { kept[key] = parameters[key] }
+    }
+    var metadata = metadata
+    metadata.provenance = metadata.provenance.filter { !$0.key.hasPrefix("loss_weight.") }
+    return try Model(graph: graph, parameters: kept, metadata: metadata, registry: registry)
+  }
+
   /// A model with freshly initialised parameters. Each tensor's numbers depend on `seed` and its key alone.
+  ///
+  /// - Parameter initializer: of the weights of convolutions and dense layers, whose biases then start at 0; nil: what
+  ///   each layer asks for.
   public init(
-    initializing graph: Graph, seed: UInt64 = 0, metadata: ModelMetadata = ModelMetadata(),
-    registry: LayerRegistry
+    initializing graph: Graph, seed: UInt64 = 0, initializer: Initializer? = nil,
+    metadata: ModelMetadata = ModelMetadata(), registry: LayerRegistry
   ) throws {
     var parameters: [String: Tensor] = [:]
     for slot in try graph.parameterSlots(parameters: [:]) {
       guard case .tensor(let key) = slot.binding, parameters[key] == nil else { continue }
-      parameters[key] = try slot.spec.makeTensor(seed: seed, key: key)
+      var spec = slot.spec
+      if let initializer, spec.role == .weight {
+        if spec.spec.shape.rank > 1 { spec.initializer = initializer }
+        if spec.name == "bias" { spec.initializer = .zeros }
+      }
+      parameters[key] = try spec.makeTensor(seed: seed, key: key)
     }
     self.init(unchecked: graph, parameters, metadata, registry)
   }

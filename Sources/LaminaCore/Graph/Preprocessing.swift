@@ -137,6 +137,29 @@ public struct Preprocessing: Sendable, Hashable {
     if let error = LaminaError.combining(problems) { throw error }
   }
 
+  /// The recipe for square inputs of another side: what is resized and cropped keeps its proportion.
+  public func resized(to side: Int) -> Preprocessing {
+    var result = self
+    func scaled(_ extent: Int, _ kept: Int?) -> Int {
+      guard let kept, kept > 0 else { return side }
+      return (extent.saturatingProduct(side).saturatingSum(kept / 2)) / kept
+    }
+    if centerCrop != nil { result.centerCrop = Size(height: side, width: side) }
+    switch resize {
+    case .none: break
+    case .shorterSide(let old):
+      result.resize = .shorterSide(
+        scaled(old, centerCrop.map { Swift.min($0.height, $0.width) }))
+    case .exact(let height, let width):
+      result.resize = .exact(
+        height: scaled(height, centerCrop?.height), width: scaled(width, centerCrop?.width))
+    case .cover(let height, let width):
+      result.resize = .cover(
+        height: scaled(height, centerCrop?.height), width: scaled(width, centerCrop?.width))
+    }
+    return result
+  }
+
   /// torchvision's recipe: shorter side to `resize`, middle `size`×`size`, ImageNet mean and deviation.
   public static func torch(
     size: Int = 224, resize: Int = 256, _ interpolation: Interpolation = .bilinear

@@ -382,3 +382,15 @@ private final class TrainingExecution {
     }
   }
 }
+
+extension Model {
+  /// Whether the model can be trained, without the memory of a session.
+  ///
+  /// - Throws: `unsupported` listing every layer on the way of a gradient that has none; `argument` when a pattern of
+  ///   `options.frozen` matches nothing, or everything is frozen.
+  public func checkTrainable(_ options: TrainingOptions = TrainingOptions()) throws {
+    var graph = graph
+    graph.removeDeadNodes(keeping: graph.outputs.map(\.value))
+    _ = try TrainingRoles(graph, self, frozen: options.frozen)
+  }
+}

@@ -1,6 +1,6 @@
-/// JPEG and PNG decoding behind functions that return a status. Everything that jumps (setjmp,
-/// longjmp, the libraries' error callbacks) stays inside; no function keeps a pointer or holds
-/// memory after it returns. All functions may be called from any thread.
+/// JPEG and PNG decoding, and JPEG encoding, behind functions that return a status. Everything that
+/// jumps (setjmp, longjmp, the libraries' error callbacks) stays inside; no function keeps a
+/// pointer or holds memory after it returns. All functions may be called from any thread.
 #ifndef LAMINA_IMAGE_SHIM_H
 #define LAMINA_IMAGE_SHIM_H
 #include <stdbool.h>
@@ -49,6 +49,12 @@ li_status li_jpeg_header(const uint8_t *bytes, size_t count, li_options options,
 /// as inverted, as Adobe writes it. `warnings` counts what the library complained about.
 li_status li_jpeg_decode(const uint8_t *bytes, size_t count, li_options options, li_header header,
                          uint8_t *pixels, int *warnings, li_message *message);
+
+/// Encodes `3 * width * height` bytes of RGB, with sides in 1..65500, as a baseline JPEG of
+/// `quality` in 1..100. `bytes` has room for `capacity` bytes, of which `count` are written; too
+/// little room is `LI_LIMIT`, and `count` is then left as it was.
+li_status li_jpeg_encode(const uint8_t *pixels, uint32_t width, uint32_t height, int quality,
+                         uint8_t *bytes, size_t capacity, size_t *count, li_message *message);
 
 /// Reads the header of the PNG in `bytes` into `header`.
 li_status li_png_header(const uint8_t *bytes, size_t count, li_options options, li_header *header,

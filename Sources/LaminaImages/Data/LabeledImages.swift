@@ -27,6 +27,16 @@ extension LabeledImages {
     for index in 0..<count { counts[label(of: index)] += 1 }
     return counts
   }
+
+  /// SHA-256 over the labels and the bytes of all pictures in their order. A picture's name counts where its bytes
+  /// cannot be read, and else not.
+  public func sha256(pool: ThreadPool) -> String {
+    let hashes = try? parallelMap(count, pool) { index in
+      let content = (try? content(of: index)) ?? Array(name(of: index).utf8)
+      return "\(label(of: index)) \(SHA256.hexadecimal(content))\n"
+    }
+    return SHA256.hexadecimal(Array((hashes ?? []).joined().utf8))
+  }
 }
 
 /// Some of the pictures of another set, in an order of their own.

@@ -10,6 +10,12 @@ extension Trainer {
       try folder.save(try makeCheckpoint(), step: batchesSoFar)
     } catch let error as LaminaError where options.checkpoints?.goesOnWithout == true {
       note("no checkpoint at step \(optimizer.step): \(error)")
+    } catch let error as LaminaError {
+      let kept = try? folder.names().first
+      throw LaminaError(
+        error.code,
+        "\(error.message); \(kept.map { "\($0) is kept" } ?? "there is no checkpoint yet")",
+        path: error.path)
     }
   }
 

@@ -24,18 +24,17 @@ public final class ImageTrainingData: TrainingData {
   /// Number of pictures.
   public var count: Int { pipeline.images.count }
 
-  /// SHA-256 over names, labels and everything that changes a picture on its way.
+  /// SHA-256 over labels, pictures and everything that changes a picture on its way. The name of a picture counts where
+  /// its bytes cannot be read.
   public var fingerprint: String {
     hash.withLock { known in
       if let known { return known }
       var sum = SHA256()
-      for index in 0..<count {
-        let name = pipeline.images.name(of: index)
-        sum.update("\(pipeline.images.label(of: index)) \(name)\n".utf8)
-      }
+      sum.update(pipeline.images.sha256(pool: pool).utf8)
       let changes =
         "\(pipeline.preprocessing.json.text()) \(pipeline.augmentations) \(pipeline.cutoutSide)"
-        + " \(pipeline.lighting) \(String(describing: pipeline.mixing)) \(pipeline.seed)"
+        + " \(pipeline.lighting) \(String(describing: pipeline.mixing))"
+        + " \(pipeline.isDeterministic ? 0 : pipeline.seed)"
       sum.update(changes.utf8)
       let result = sum.hexadecimal()
       known = result

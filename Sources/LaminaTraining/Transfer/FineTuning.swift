@@ -13,6 +13,11 @@ public struct FineTuningOptions: Sendable {
   /// How both phases train; their epochs are those above. The phases keep their checkpoints in the folders `head` and
   /// `all` of the folder given here.
   public var trainer = TrainerOptions()
+  /// Where the features of the frozen layers are kept for other trainings; nil: nowhere.
+  public var cacheFolder: String?
+  /// For data that change from epoch to epoch: how many variants of each item the head learns from, by features that are
+  /// computed once; nil: new ones in every epoch.
+  public var featureVariants: Int?
   /// Only algorithms with the accuracy of direct evaluation.
   public var isStrict = false
   /// Bounds on memory.
@@ -44,25 +49,35 @@ public struct FineTuningResult: Sendable {
   public var model: Model
   /// The layers that are new.
   public var head: [String]
-  /// The logs of every epoch.
-  public var history: [(phase: FineTuningPhase, logs: TrainingLogs)] = []
+  /// What each phase did.
+  public var phases: [TrainingReport.Phase] = []
+  /// The file that keeps the features of the frozen layers, where there is one, and whether they come from it.
+  public var featureFile: (path: String, byteCount: Int, wasRead: Bool)?
   /// Why it ended.
   public var ending = TrainingEnding.completed
   /// What was noted on the way.
   public var messages: [String] = []
+
+  /// The logs of every epoch.
+  public var history: [(phase: FineTuningPhase, logs: TrainingLogs)] {
+    phases.flatMap { part in
+      part.history.map { (FineTuningPhase(rawValue: part.name) ?? .all, $0) }
+    }
+  }
 }
 
 extension Model {
   /// The model for other classes: a new head is trained alone, and then all layers at a part of the learning rate.
   ///
-  /// Where items are the same in every epoch, the frozen layers compute their features once and the head learns on
-  /// these.
+  /// Where items are the same in every epoch, or a number of variants is given, the frozen layers compute their features
+  /// once and the head learns on these.
   ///
   /// - Parameters:
   ///   - labels: names of the classes, as the labels of the data count them.
   ///   - callbacks: those of a phase.
   ///   - progress: is called behind each batch; returns whether to go on.
-  /// - Throws: what `replacingHead`, `FeatureCache` and `Trainer` throw.
+  /// - Throws: what `replacingHead`, `FeatureCache` and `Trainer` throw; `unsupported` for a layer without a gradient,
+  ///   before anything is trained.
   public func fineTuning(
     to labels: [String], on data: any TrainingData, validation: (any TrainingData)? = nil,
     options: FineTuningOptions = FineTuningOptions(), pool: ThreadPool? = nil,
@@ -71,6 +86,11 @@ extension Model {
   ) throws -> FineTuningResult {
     let pool = pool ?? ThreadPool()
     let (model, head) = try replacingHead(labels: labels, seed: options.trainer.seed)
+    if options.epochs > 0 {
+      var training = TrainingOptions()
+      training.frozen = options.frozen
+      try model.checkTrainable(training)
+    }
     var result = FineTuningResult(model: model, head: head)
     var trunk = try FrozenLayers(model)
     try trunk.freezeTrunk()
@@ -85,14 +105,22 @@ extension Model {
       training.isStrict = options.isStrict
       training.frozen = phase == .all ? options.frozen : trunk.patterns
       var items = data
-      if phase == .head, data.isSameInEveryEpoch {
+      let variants = data.isSameInEveryEpoch ? 1 : options.featureVariants
+      if phase == .head, let variants {
         do {
           let session = try TrainingSession(model: model, options: training, pool: pool)
-          items = try FeatureCache(session, data, batchSize: settings.batchSize) { done in
-            if try progress?(.features(done: done, total: data.count)) == false {
+          let features = try FeatureCache(
+            session, data, batchSize: settings.batchSize, variants: variants,
+            folder: options.cacheFolder
+          ) { done in
+            let total = data.count * variants
+            if try progress?(.features(done: done, total: total)) == false {
               throw LaminaError(.cancelled, "the caller asked to stop")
             }
           }
+          result.messages += features.messages
+          result.featureFile = features.file
+          items = features
         } catch let error as LaminaError where error.code == .cancelled {
           result.ending = .cancelled
           return result
@@ -103,7 +131,7 @@ extension Model {
         training: training, callbacks: callbacks(phase), pool: pool)
       result.ending = try trainer.fit { try progress?(.batch(phase, $0)) ?? true }
       result.model = try trainer.makeModel()
-      result.history += trainer.history.map { (phase, $0) }
+      result.phases.append(TrainingReport.Phase(phase.rawValue, trainer))
       result.messages += trainer.messages
     }
     return result

@@ -17,7 +17,7 @@ extension Command {
     }
     var findings: [(String, String)] = [
       ("lamina", laminaVersion),
-      ("processor", System.processorModel),
+      ("processor", Processor.model),
       ("instruction sets", sets),
       ("in use", Processor.instructionSet),
       ("caches", caches.isEmpty ? "unknown" : caches.joined(separator: ", ")),

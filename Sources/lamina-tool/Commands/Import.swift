@@ -17,10 +17,14 @@ extension Command {
     name: "rules", value: .text("FILE"),
     help: "how names in FILE become the model's: lines 'pattern -> replacement', 'ignore pattern'")
 
+  private static let reinitialise = Option(
+    name: "reinitialise", value: .text("NAMES"),
+    help: "parameters that FILE need not have, such as a head 'fc.*'; they start afresh")
+
   static let `import` = Command(
     name: "import", summary: "turn models and weights of other programs into a Lamina model",
     operands: "FILE", operandCount: 1...1,
-    options: [output, model, rules, labels, preprocessing, .json],
+    options: [output, model, rules, reinitialise, labels, preprocessing, .json],
     example: """
       $ lamina import efficientnet-lite0-57934424.pth -o lite0.safetensors --labels imagenet.txt
       ONNX models and whole models of Keras (.h5, .keras) bring their own graph. Weights of PyTorch, Keras, NumPy and
@@ -39,7 +43,8 @@ extension Command {
       try bringsGraph(source, arguments.text(model))
       ? try importGraph(source, arguments.text(model), arguments.text(rules))
       : try importWeights(
-        source, arguments.text(model), classes: names?.count, arguments.text(rules))
+        source, arguments.text(model), classes: names?.count, arguments.text(rules),
+        reinitialising: arguments.text(reinitialise))
     var metadata = result.model.metadata
     if let names { metadata.labels = names }
     if let way = arguments.text(preprocessing) {
@@ -95,9 +100,9 @@ private func importGraph(_ path: String, _ name: String?, _ rules: String?) thro
     json: .object(["nodes": .int(Int64(nodes)), "tensors": .int(Int64(tensors))]))
 }
 
-private func importWeights(_ path: String, _ name: String?, classes: Int?, _ rules: String?)
-  throws -> Imported
-{
+private func importWeights(
+  _ path: String, _ name: String?, classes: Int?, _ rules: String?, reinitialising keys: String?
+) throws -> Imported {
   guard let entry = try name.map(entry(named:)) ?? ModelArgument.entry(guessedFrom: path) else {
     throw UsageError(
       "no model of the catalogue is part of the file's name; name one with '--model'")
@@ -107,8 +112,10 @@ private func importWeights(_ path: String, _ name: String?, classes: Int?, _ rul
   let fresh = try entry.makeModel(registry: .standard, classes: classes)
   let bar = Progress("reading \(path.escapedForDisplay())", total: source.keys.count)
   defer { bar.finish() }
+  let options = LoadOptions(
+    reinitialise: (keys ?? "").split(separator: ",").map { KeyPattern(String($0)) })
   let (model, report) = try fresh.loadingWeights(
-    from: WatchedSource(source, onRead: bar.advance), keyMaps: maps)
+    from: WatchedSource(source, onRead: bar.advance), keyMaps: maps, options: options)
   return Imported(model: model, text: report.text, json: report.json)
 }
 

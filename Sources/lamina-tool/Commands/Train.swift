@@ -5,67 +5,44 @@ extension Command {
     name: "train", summary: "train a model from scratch, or go on with one",
     operands: "MODEL DATA", operandCount: 2...2,
     options: [
-      .output, .epochs, .batch, .optimizer, .learningRate, .weightDecay, .schedule, .augment,
-      .holdOut, .broken, .checkpoints, .seed, .threads, .json,
+      .output, .epochs, .batch, .optimizer, .learningRate, .momentum, .rho, .weightDecay, .schedule,
+      .patience, .labelSmoothing, .size, .augment, .lighting, .freeze, .holdOut, .broken,
+      .classNames, .note, .checkpoints, .checkpointSteps, .report, .seed, .threads, .json,
     ],
     example: """
       $ lamina train lenet5 mnist -o lenet5.safetensors --epochs 5
       DATA is a folder of MNIST's or CIFAR's files, or with a folder of pictures for each class, or two of these called
-      train and val. Ctrl-C finishes the batch and, with --checkpoints, saves; the same command then goes on.
+      train and val. Ctrl-C finishes the batch and, with --checkpoints, saves; the same command or 'lamina resume' then
+      goes on.
+      A model of the catalogue starts from the numbers of --seed and learns by its auxiliary heads too, where it has
+      such; the file is without them. AlexNet as its paper has it:
+      $ lamina train alexnet_paper flowers -o a.safetensors --optimizer sgd --weight-decay 5e-4 --batch 128 \
+          --schedule plateau --augment --lighting 0.1
       """
   ) { arguments in
     let settings = try TrainingArguments(arguments)
-    let target = try arguments.required(.output)
+    let target = try settings.targets()
     let pool = ThreadPool(threads: arguments.integer(.threads))
-    let named = try ModelArgument.load(arguments.operands[0])
+    let named = try ModelArgument.load(arguments.operands[0], trainingBy: settings.seed)
+    var training = TrainingOptions()
+    training.frozen = settings.frozen
+    try named.checkTrainable(training)
     let sets = try settings.pictures(arguments.operands[1], pool: pool)
-    let (model, _) = try named.fitted(to: sets.training.classNames, seed: settings.seed)
+    let (fitted, _) = try named.fitted(to: sets.training.classNames, seed: settings.seed)
+    let model = try settings.sized(fitted)
     let data = try settings.data(sets, for: model, pool: pool)
-    var options = settings.trainerOptions
+    var options = try settings.trainerOptions(for: model)
     options.epochs = arguments.integer(.epochs) ?? 10
     let trainer = try Trainer(
       model: model, data: data.training, validation: data.validation, options: options,
-      callbacks: [EpochLines("epoch", asJSON: arguments.has(.json))], pool: pool)
+      training: training, callbacks: settings.callbacks("train", stage: "epoch"), pool: pool)
     let ending = try settings.fit(trainer, stage: "epoch")
-    return try settings.finish(trainer.makeModel(), ending, trainer.messages, target)
-  }
-
-  static let eval = Command(
-    name: "eval", summary: "measure a model on pictures whose classes are known",
-    operands: "MODEL DATA", operandCount: 2...2, options: [.batch, .broken, .threads, .json],
-    example: """
-      $ lamina eval flowers.safetensors photos/val
-      accuracy 0.9310  loss 0.2214  725 pictures
-      DATA has a folder of pictures for each class, named as the model's labels.
-      """
-  ) { arguments in
-    let settings = try TrainingArguments(arguments)
-    let pool = ThreadPool(threads: arguments.integer(.threads))
-    let model = try ModelArgument.load(arguments.operands[0])
-    let preprocessing = try model.requiredPreprocessing()
-    let labels = model.metadata.labels
-    let sets = try settings.pictures(
-      arguments.operands[1], classNames: labels.isEmpty ? nil : labels, holdingOut: 0, pool: pool)
-    let images = sets.validation ?? sets.training
-    let data = ImageTrainingData(ImagePipeline(images, preprocessing), pool: pool)
-    let bar = Progress("evaluating", total: images.count)
-    defer { bar.finish() }
-    let result = try model.evaluate(data, batchSize: settings.batchSize, pool: pool) {
-      range, _, _ in
-      for _ in range { bar.advance() }
-    }
-    bar.finish()
-    if arguments.has(.json) {
-      let json = JSON.object([
-        "accuracy": result.accuracy.map { .double($0) }, "loss": .double(result.loss),
-        "pictures": .int(Int64(result.count)),
-      ])
-      try Terminal.write(json.text(pretty: true) + "\n")
-    } else {
-      let accuracy = result.accuracy.map { "accuracy \($0.decimal(4))  " } ?? ""
-      try Terminal.write("\(accuracy)loss \(result.loss.decimal(4))  \(result.count) pictures\n")
-    }
-    return .done
+    let trained = try trainer.makeModel().withoutAuxiliaryOutputs()
+    let status = try settings.finish(trained, ending, trainer.messages, target)
+    try settings.report(
+      "train", trained, from: model, [TrainingReport.Phase("training", trainer)], sets, ending, pool
+    )
+    return status
   }
 }
 
@@ -98,18 +75,44 @@ extension Arguments {
 }
 
 extension TrainingArguments {
-  /// How trainers train.
-  var trainerOptions: TrainerOptions {
+  /// How trainers of the model train.
+  func trainerOptions(for model: Model) throws -> TrainerOptions {
     var options = TrainerOptions()
     options.optimizer = optimizer
     options.schedule = schedule
+    if labelSmoothing > 0 {
+      options.losses = try model.lossTerms(SoftmaxCrossEntropy(labelSmoothing: labelSmoothing))
+    }
     options.batchSize = batchSize
     options.seed = seed
     if let folder = arguments.text(.checkpoints) {
       options.checkpoints = CheckpointOptions(folder: folder)
       options.checkpoints?.resumes = true
+      options.checkpoints?.everySteps = arguments.integer(.checkpointSteps)
     }
     return options
+  }
+
+  /// What follows the epochs of a stage: a line, the learning rate where it follows the loss and, where there are
+  /// checkpoints, the command that began them.
+  func callbacks(_ command: String, stage: String) -> [any TrainingCallback] {
+    var result: [any TrainingCallback] = [EpochLines(stage, asJSON: arguments.has(.json))]
+    if let patience { result.append(ReduceLROnPlateau(patience: patience)) }
+    if let folder = arguments.text(.checkpoints) {
+      result.append(CommandRecord(command, arguments.words, folder: folder))
+    }
+    return result
+  }
+
+  /// The path of the model to write.
+  ///
+  /// - Throws: `UsageError` when there is none; `io`, `notFound` when it, or the report, cannot be written there.
+  func targets() throws -> String {
+    let target = try arguments.required(.output)
+    for path in [target, arguments.text(.report)].compactMap({ $0 }) {
+      _ = try AtomicFileWriter(path: path)
+    }
+    return target
   }
 
   /// Pictures as a model takes them: to train with, and to check with.
@@ -123,11 +126,22 @@ extension TrainingArguments {
     )
   }
 
+  /// The model for pictures of the side that was asked for.
+  func sized(_ model: Model) throws -> Model {
+    guard let side = arguments.integer(.size) else { return model }
+    var metadata = model.metadata
+    metadata.preprocessing = try model.requiredPreprocessing().resized(to: side)
+    return model.replacingMetadata(metadata)
+  }
+
   /// Writes the model, and says how training ended.
   func finish(_ model: Model, _ ending: TrainingEnding, _ messages: [String], _ target: String)
     throws -> ExitStatus
   {
     for message in messages { Terminal.report(message) }
+    var metadata = model.metadata
+    if let note = arguments.text(.note) { metadata.provenance["note"] = note }
+    let model = model.replacingMetadata(metadata)
     try Interruption.removingTemporaryFile(of: target) { try ModelFile.save(model, to: target) }
     if !arguments.has(.json) {
       try Terminal.write("wrote \(target.escapedForDisplay(limit: 4096))\n")

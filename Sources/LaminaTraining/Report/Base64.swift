@@ -1,0 +1,14 @@
+/// The text of bytes in the alphabet of RFC 4648, section 4.
+func base64(_ bytes: [UInt8]) -> String {
+  let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+  var result: [UInt8] = []
+  result.reserveCapacity((bytes.count + 2) / 3 * 4)
+  for start in stride(from: 0, to: bytes.count, by: 3) {
+    let part = bytes[start..<min(start + 3, bytes.count)]
+    let bits = part.reduce(0) { $0 << 8 | Int($1) } << (8 * (3 - part.count))
+    for place in 0..<4 {
+      result.append(place <= part.count ? alphabet[bits >> (18 - 6 * place) & 63] : 0x3D)
+    }
+  }
+  return String(decoding: result, as: UTF8.self)
+}
