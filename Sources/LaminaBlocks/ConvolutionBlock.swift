@@ -35,12 +35,22 @@ public struct BatchNormStyle: Sendable, Hashable {
   public var momentum: Double
   /// Whether there is a weight beside the bias.
   public var scale: Bool
+  /// Whether the running variance is that of n − 1 numbers.
+  public var unbiased: Bool
 
   /// A style; by default PyTorch's.
-  public init(epsilon: Double = 1e-5, momentum: Double = 0.1, scale: Bool = true) {
+  public init(
+    epsilon: Double = 1e-5, momentum: Double = 0.1, scale: Bool = true, unbiased: Bool = true
+  ) {
     self.epsilon = epsilon
     self.momentum = momentum
     self.scale = scale
+    self.unbiased = unbiased
+  }
+
+  /// Keras's.
+  public static func keras(epsilon: Double = 1e-3, scale: Bool = true) -> BatchNormStyle {
+    BatchNormStyle(epsilon: epsilon, momentum: 0.01, scale: scale, unbiased: false)
   }
 }
 
@@ -68,6 +78,7 @@ extension GraphBuilder {
       "epsilon": .float(style.epsilon), "momentum": .float(style.momentum),
     ]
     if !style.scale { attributes["scale"] = false }
+    if !style.unbiased { attributes["unbiased"] = false }
     return try add("lamina.batch_norm", name, x, attributes: attributes)
   }
 

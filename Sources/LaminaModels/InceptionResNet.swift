@@ -52,7 +52,7 @@ extension ModelCatalog {
           } + ["conv2d_7b.conv", "conv2d_7b.bn"], head: "classif"),
       labels: imageNetLabels
     ) { builder, input, classes in
-      let style = InceptionStyle(norm: BatchNormStyle(epsilon: 1e-3, scale: false))
+      let style = InceptionStyle(norm: .keras(scale: false))
       return try inceptionResNet(style, &builder, input, classes: classes)
     },
   ]

@@ -24,7 +24,7 @@ extension ModelCatalog {
   ]
 
   private static let torchvisionStyle = InceptionStyle(averagesPadding: true)
-  private static let kerasStyle = InceptionStyle(norm: BatchNormStyle(epsilon: 1e-3, scale: false))
+  private static let kerasStyle = InceptionStyle(norm: .keras(scale: false))
 
   static let inceptionV3s = [
     // torchvision's pretrained network takes pictures normalised with ImageNet's mean and deviation

@@ -40,7 +40,7 @@ extension ModelCatalog {
   @Sendable private static func mobileNetV1(
     _ builder: inout GraphBuilder, _ input: ValueID, _ classes: Int
   ) throws -> ValueID {
-    let style = BatchNormStyle(epsilon: 1e-3, momentum: 0.01)
+    let style = BatchNormStyle.keras()
     var x = try builder.convolutionBlock(
       convolution: "conv1", norm: "conv1_bn", activationName: "conv1_relu", input, channels: 32,
       kernel: 3, stride: 2, padding: .same, style: style, activation: .relu6)

@@ -105,7 +105,7 @@ extension ModelCatalog {
   static let textbookResNets = [ResNetDepth.resNet34].map { depth in
     var style = ResidualStyle()
     style.padding = .same
-    style.norm = BatchNormStyle(epsilon: 1e-3, momentum: 0.01)
+    style.norm = .keras()
     var modules = ["conv1", "bn1"]
     for (stage, block) in depth.blocks {
       let name = "layer\(stage + 1).\(block)"
@@ -202,7 +202,7 @@ extension ModelCatalog {
 
 extension BatchNormStyle {
   /// That of Keras' residual networks.
-  static let kerasResNet = BatchNormStyle(epsilon: 1.001e-5, momentum: 0.01)
+  static let kerasResNet = keras(epsilon: 1.001e-5)
 }
 
 extension GraphBuilder {

@@ -35,7 +35,7 @@ private struct Block {
 private enum Form {
   case timm, keras
 
-  var style: BatchNormStyle { BatchNormStyle(epsilon: self == .timm ? 1e-5 : 1e-3) }
+  var style: BatchNormStyle { self == .timm ? BatchNormStyle() : .keras() }
   /// Around the strided maxima.
   var poolPadding: BlockPadding { self == .timm ? .zeros(1) : .same }
 }

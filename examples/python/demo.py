@@ -150,6 +150,7 @@ def fit_clothes(prefix):
         head_of(f"{part}-labels-idx1-ubyte", count, data)
     labels = DOWNLOADS / "fashion-mnist.txt"
     labels.write_text("\n".join(CLOTHES) + "\n")
+    report = DOWNLOADS / "clothes.html"
     fitted, fresh = DOWNLOADS / "clothes.safetensors", DOWNLOADS / "clothes_from_scratch.safetensors"
 
     def accuracies(*words):
@@ -160,11 +161,12 @@ def fit_clothes(prefix):
     begin = time.monotonic()
     print(f"\nfitting {TRAINED.name} to 10,000 pictures of clothes", flush=True)
     phases = accuracies("finetune", TRAINED, data, "-o", fitted, "--head-epochs", 5, "--epochs", 3,
-                        "--learning-rate", 0.01)
+                        "--learning-rate", 0.01, "--report", report)
     scratch = accuracies("train", "cifar_resnet14", data, "-o", fresh, "--size", 28, "--epochs", 3,
                          "--learning-rate", 0.003)
     print(f"accuracy on 5,000 others: {phases['head']:.4f} with the trunk frozen, {phases['all']:.4f} fine-tuned, "
-          f"{scratch['epoch']:.4f} from scratch; {time.monotonic() - begin:.0f} s")
+          f"{scratch['epoch']:.4f} from scratch; {time.monotonic() - begin:.0f} s\n"
+          f"report: {report.relative_to(ROOT)}")
     picture = DOWNLOADS / "ankle_boot.png"
     write_png(picture, (data / "t10k-images-idx3-ubyte").read_bytes()[16:16 + 784], 28)
     compare(prefix, fitted, picture)

@@ -4,6 +4,5 @@
 for seed in 1 2 3; do
   SEED=$seed sh -e "$(dirname "$0")/lenet5.sh" "$1"
   mv lenet5.safetensors "lenet5_$seed.safetensors"
-  lamina eval "lenet5_$seed.safetensors" "$1"
 done
 lamina eval lenet5_1.safetensors lenet5_2.safetensors lenet5_3.safetensors "$1" --ensemble

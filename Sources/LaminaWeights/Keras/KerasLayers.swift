@@ -285,12 +285,18 @@ extension KerasConverter {
     for parameter in parameters {
       bindings[parameter] = try take(layer.name, parameter, owner: owner)
     }
+    var attributes: Attributes = [
+      "epsilon": .float(try options.number("epsilon", default: 1e-3)), "scale": .bool(scale),
+      "center": .bool(center),
+    ]
+    if isBatchNorm {
+      let momentum = try options.number("momentum", default: 0.99)
+      attributes["momentum"] = .float(1 - min(max(momentum, 0), 1))
+      attributes["unbiased"] = false
+    }
     return try emit(
-      isBatchNorm ? "lamina.batch_norm" : "lamina.layer_norm", name, [value],
-      [
-        "epsilon": .float(try options.number("epsilon", default: 1e-3)), "scale": .bool(scale),
-        "center": .bool(center),
-      ], bindings: bindings)
+      isBatchNorm ? "lamina.batch_norm" : "lamina.layer_norm", name, [value], attributes,
+      bindings: bindings)
   }
 
   /// y = (x − mean)/max(√variance, 1e-7), of which both are weights or options.

@@ -212,7 +212,7 @@ class TrainingTests(unittest.TestCase):
 
     def test_examples_run_as_printed(self):
         photos = self.folder / "photos"
-        write_photos(photos)
+        write_photos(photos, count=150)
         self.model.save(self.folder / "digits.safetensors")
         (photos / "dark" / "broken.png").write_bytes(b"no picture")
         script = EXAMPLES / "python" / "finetune.py"
@@ -225,7 +225,8 @@ class TrainingTests(unittest.TestCase):
         self.assertEqual(self.answer("mine.safetensors", photos / "dark/0.png"), "dark")
         failed = subprocess.run([sys.executable, script, "none", "photos", "x"], cwd=self.folder, capture_output=True,
                                 text=True)
-        self.assertEqual((failed.returncode, failed.stderr), (1, "finetune.py: none: no such file\n"))
+        self.assertEqual(failed.returncode, 1)
+        self.assertEqual(failed.stderr.splitlines()[-1], "finetune.py: none: no such file or directory")
         prefix = Path(os.environ.get("LAMINA_LIBRARY", "")).resolve().parents[1]
         if not (prefix / "lib" / "pkgconfig").exists() or not shutil.which("cc"):
             self.skipTest("skipped: runs in make test")
