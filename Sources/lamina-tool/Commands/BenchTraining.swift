@@ -42,12 +42,11 @@ struct TrainingMeasurement {
     else {
       throw LaminaError(.argument, "expected a model whose output is [items, classes]")
     }
-    var (model, training) = (model, TrainingOptions())
+    var training = TrainingOptions()
     if part != .all {
-      let head: [String]
-      (model, head) = try model.replacingHead(labels: (0..<output.shape[1]).map { "\($0)" })
-      let frozen = model.graph.nodes.map(\.name).filter { !head.contains($0) }
-      training.frozen = frozen.map { KeyPattern($0) }
+      var frozen = try FrozenLayers(model)
+      try frozen.freezeTrunk()
+      training.frozen = frozen.patterns
     }
     var content = Batch(
       try specs.map(Tensor.noise),
@@ -98,7 +97,9 @@ struct TrainingMeasurement {
     var last = clock.now
     trainer.session.onStep = { step in
       let now = clock.now
-      if step > 0, samples.indices.contains(step) { samples[step].append((now - last) / .seconds(1)) }
+      if step > 0, samples.indices.contains(step) {
+        samples[step].append((now - last) / .seconds(1))
+      }
       last = clock.now
     }
     defer { trainer.session.onStep = nil }
