@@ -11,11 +11,12 @@ extension Command {
 
   private static let training = Option(
     name: "training", value: .text("PART"),
-    help: "time steps of training: of all layers, of the head alone, or of it on known features")
+    help: "time steps of training: all (layers), head, or features (the head on known features)")
 
   static let bench = Command(
     name: "bench", summary: "time a model and compare it with what the processor can do",
-    operands: "MODEL", operandCount: 1...1, options: [batch, .threads, runs, perLayer, training, .json],
+    operands: "MODEL", operandCount: 1...1,
+    options: [batch, .threads, runs, perLayer, training, .json],
     example: """
       $ lamina bench resnet50 --threads 1 --layers
       MODEL is a file, or a name of the catalogue ('lamina models'). Operations are those of direct
