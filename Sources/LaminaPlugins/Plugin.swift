@@ -27,7 +27,7 @@ public final class Plugin: Sendable {
   ///
   /// - Throws: what the plugin says when it returns none; `unsupported` when it was made for another version of the
   ///   interface; `format` for every rule of `lamina_plugin.h` that the tables break.
-  package init(entry: Entry, path: String = "", logger: PluginLogger? = nil) throws {
+  package init(entry: Entry, path: String = "", logger: (any PluginLogger)? = nil) throws {
     log = PluginLog()
     self.path = path
     if let logger { log.add(logger) }

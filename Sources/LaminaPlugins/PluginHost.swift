@@ -10,17 +10,31 @@ import Synchronization
   import Darwin
 #endif
 
-/// Receives a line of a plugin's log: its level (`LAMINA_LOG_INFO`, …) and the line.
-public typealias PluginLogger = @Sendable (_ level: Int, _ message: String) -> Void
+/// Receives what a plugin logs. Plugins hold it weakly.
+public protocol PluginLogger: AnyObject, Sendable {
+  /// Receives a line and how much it matters, `LAMINA_LOG_INFO` or `LAMINA_LOG_WARNING`, on any thread.
+  func pluginLogs(_ level: Int, _ message: String)
+}
 
 /// The logs of all who loaded a plugin.
 final class PluginLog: Sendable {
-  private let loggers = Mutex<[PluginLogger]>([])
+  private struct Entry {
+    weak var logger: (any PluginLogger)?
+  }
 
-  func add(_ logger: @escaping PluginLogger) { loggers.withLock { $0.append(logger) } }
+  private let entries = Mutex<[Entry]>([])
+
+  func add(_ logger: any PluginLogger) {
+    entries.withLock { entries in
+      entries.removeAll { $0.logger == nil || $0.logger === logger }
+      entries.append(Entry(logger: logger))
+    }
+  }
 
   func write(_ level: Int, _ message: String) {
-    for logger in loggers.withLock({ $0 }) { logger(level, message) }
+    for logger in entries.withLock({ $0.compactMap(\.logger) }) {
+      logger.pluginLogs(level, message)
+    }
   }
 }
 

@@ -50,7 +50,8 @@ final class PluginLayerClass: @unchecked Sendable {
   var definition: LayerDefinition {
     LayerDefinition(
       kind: kind, version: Int(table.kind_version),
-      arity: Int(table.minimum_inputs)...(table.maximum_inputs == .max
+      arity: Int(
+        table.minimum_inputs)...(table.maximum_inputs == .max
         ? .max : Int(table.maximum_inputs)),
       outputMemory: has(LAMINA_LAYER_IN_PLACE) ? .mayOverwriteInput : .separate,
       gradient: table.backward == nil
@@ -240,7 +241,8 @@ struct PluginLayer: Layer {
       let place = "list_parameters of plugin '\(layerClass.plugin)': parameter \(index)"
       let name = try tableText(parameter.name, "the name in \(place)")
       guard names.insert(name).inserted else {
-        throw layerClass.broken("list_parameters", "two parameters are '\(name.escapedForDisplay())'")
+        throw layerClass.broken(
+          "list_parameters", "two parameters are '\(name.escapedForDisplay())'")
       }
       let spec = try withUnsafeBytes(of: parameter.shape) {
         try pluginSpec(type: parameter.type, rank: parameter.rank, shape: $0, place)

@@ -44,20 +44,23 @@ func tableText(_ pointer: UnsafePointer<CChar>?, _ name: String) throws -> Strin
 func tableName(_ pointer: UnsafePointer<CChar>?, _ name: String) throws -> String {
   let text = try tableText(pointer, name)
   let parts = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-  let isName = parts.count > 1 && parts.allSatisfy { part in
-    !part.isEmpty
-      && part.allSatisfy { byte in
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
-          UInt8(ascii: "_"), UInt8(ascii: "-"):
-          true
-        default: false
+  let isName =
+    parts.count > 1
+    && parts.allSatisfy { part in
+      !part.isEmpty
+        && part.allSatisfy { byte in
+          switch byte {
+          case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+            UInt8(ascii: "_"), UInt8(ascii: "-"):
+            true
+          default: false
+          }
         }
-      }
-  }
+    }
   guard isName else {
     throw LaminaError.broken(
-      "expected \(name) to be a name such as 'com.example.mish', found '\(text.escapedForDisplay())'")
+      "expected \(name) to be a name such as 'com.example.mish', found '\(text.escapedForDisplay())'"
+    )
   }
   return text
 }

@@ -407,7 +407,7 @@ typedef struct lamina_plugin {
 /// table each time. It starts no threads and does no work: plugins are also loaded to be looked at.
 /// [any]
 LAMINA_PLUGIN_EXPORT const lamina_plugin *lamina_plugin_entry(const lamina_host *host,
-                                                             lamina_error *error);
+                                                              lamina_error *error);
 
 // -- Layout of the structs -----------------------------------------------------------------------
 

@@ -15,14 +15,15 @@ extension Command {
 
   static let bench = Command(
     name: "bench", summary: "time a model and compare it with what the processor can do",
-    operands: "MODEL", operandCount: 1...1, options: [batch, .threads, runs, perLayer, training, .json],
+    operands: "MODEL", operandCount: 1...1,
+    options: [batch, .threads, runs, perLayer, training, .json],
     example: """
       $ lamina bench resnet50 --threads 1 --layers
       MODEL is a file, or a name of the catalogue ('lamina models'). Operations are those of direct
       convolution, so that faster algorithms can be above the peak.
       """
   ) { arguments in
-    let model = try ModelArgument.load(arguments.operands[0])
+    let model = try ModelArgument.load(arguments.operands[0], arguments)
     let specs = try model.inputSpecs(batch: arguments.integer(batch) ?? 1)
     if let name = arguments.text(training) {
       guard let part = TrainingMeasurement.Part(rawValue: name) else {

@@ -44,7 +44,7 @@ extension Command {
     }
     if let target { _ = try AtomicFileWriter(path: target) }
     let pool = ThreadPool(threads: arguments.integer(.threads))
-    let named = try settings.sized(ModelArgument.load(arguments.operands[0]))
+    let named = try settings.sized(ModelArgument.load(arguments.operands[0], arguments))
     var training = TrainingOptions()
     training.frozen = settings.frozen
     try named.checkTrainable(training)
@@ -64,7 +64,8 @@ extension Command {
     defer { bar.finish() }
     let search = try Interruption.finishing {
       try LearningRateSearch(
-        model: model, data: data.training, options: settings.trainerOptions(for: model), training: training,
+        model: model, data: data.training, options: settings.trainerOptions(for: model),
+        training: training,
         from: low, to: high, steps: count, pool: pool
       ) { _ in
         bar.advance()
