@@ -46,7 +46,10 @@ extension Plugin {
       try probe(file, options)
       let plugin = try Plugin(entry: entry(of: file), path: file.path, logger: logger)
       return loadedPlugins.withLock { plugins in
-        if let other = plugins[file] { return other }
+        if let other = plugins[file] {
+          if let logger { other.log.add(logger) }
+          return other
+        }
         plugins[file] = plugin
         return plugin
       }
