@@ -6,7 +6,10 @@ import LaminaCore
 public struct LearningRateSearch: Sendable {
   /// Rates with the loss behind them: an average of those so far that forgets 2 per cent at each step.
   public let points: [(rate: Double, loss: Double)]
-  /// The rate in the middle of the longest fall; nil when there are too few points.
+  /// Those of them that tell something: without the first tenth of the steps and the last five points, where the loss
+  /// may have left all bounds.
+  public let telling: [(rate: Double, loss: Double)]
+  /// The rate in the middle of the longest fall of these; nil when there are too few.
   public let suggestion: Double?
 
   /// Trains a copy of a model, which stays as it is.
@@ -46,19 +49,19 @@ public struct LearningRateSearch: Sendable {
       // Weights that overflow end the search as a loss that does.
     }
     points = recorder.points
-    suggestion = LearningRateSearch.valley(
-      Array(points.dropFirst(steps / 10).dropLast(5)))
+    telling = Array(points.dropFirst(steps / 10).dropLast(5))
+    suggestion = LearningRateSearch.valley(telling)
   }
 
   /// The rule by which the rate is suggested, in a line.
   public static let rule = "valley: the middle of the longest fall of the smoothed loss"
 
-  /// The loss by the rate as SVG, complete in itself, with a mark at the suggestion.
+  /// The points that tell something as SVG, complete in itself, with a mark at the suggestion.
   public var svg: String {
     LineChart(
       title: "Loss by learning rate", axis: "learning rate",
       lines: [
-        LineChart.Line(name: "loss", color: "a", pieces: [points.map { ($0.rate, $0.loss) }])
+        LineChart.Line(name: "loss", color: "a", pieces: [telling.map { ($0.rate, $0.loss) }])
       ],
       isLogarithmic: true, marks: suggestion.map { [($0, "suggested")] } ?? []
     ).svg(standsAlone: true)

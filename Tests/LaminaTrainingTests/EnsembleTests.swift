@@ -53,6 +53,32 @@ struct EnsembleTests {
       zip(mistakes, mistakes.dropFirst()).allSatisfy { $0.labelProbability <= $1.labelProbability })
   }
 
+  @Test(arguments: [false, true]) func aGraphThatEndsInSoftmaxGivesProbabilities(_ isSaid: Bool)
+    throws
+  {
+    func model(endsInSoftmax: Bool) throws -> Model {
+      var builder = GraphBuilder(name: "net", registry: .standard)
+      let x = try builder.input("x", [.batch, .fixed(2)])
+      let scores = try builder.add("lamina.dense", "head", x, attributes: ["out_features": 3])
+      let end = endsInSoftmax ? try builder.add("lamina.softmax", "softmax", scores) : scores
+      try builder.output(end, name: "output")
+      var metadata = ModelMetadata()
+      if isSaid { metadata.outputKind = endsInSoftmax ? .probabilities : .logits }
+      return try Model(
+        initializing: builder.graph, seed: 4, metadata: metadata, registry: .standard)
+    }
+    let data = Points(count: 30)
+    let logits = try Classification(model(endsInSoftmax: false), data)
+    let probabilities = try Classification(model(endsInSoftmax: true), data)
+    #expect(probabilities.confusion == logits.confusion)
+    #expect(abs(probabilities.score.loss - logits.score.loss) < 1e-6)
+    #expect(logits.score.loss != 0)
+    #expect(
+      try abs(
+        Classification(model(endsInSoftmax: false), data).score.loss
+          - model(endsInSoftmax: false).evaluate(data).loss) < 1e-9)
+  }
+
   @Test func othersAreNoMembers() throws {
     let model = try Self.trained(1)
     expectError(.argument, "expected at least two models, found 1") { try Ensemble([model]) }

@@ -37,6 +37,9 @@ private func writePictures(_ count: Int, in folder: TemporaryFolder, _ name: Str
       "finetune", "a", "digits", "-o", "b", "--head-epochs", "2", "--epochs", "1", "--report",
       "b.html", "--cache", "kept", in: folder.url)
     #expect(tuned.errors.contains("features kept in kept/features-"))
+    let frozen = try #require(tuned.errorLines.first { $0.hasPrefix("head: what is frozen had ") })
+    let words = frozen.split(separator: " ").map { $0.filter { $0 != "," } }
+    #expect(words[6].count == 8 && words[6] == words.last)
     let again = try Tool.run(
       "finetune", "a", "digits", "-o", "c", "--head-epochs", "2", "--epochs", "1", "--cache",
       "kept",

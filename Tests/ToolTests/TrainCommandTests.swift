@@ -130,7 +130,7 @@ func digits() throws -> TemporaryFolder {
         try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])["learning_rate"]
         as? Double
     }
-    #expect(rates.map { ($0 * 1e10).rounded() } == [10, 10, 10, 1, 1])
+    #expect(rates.map { (($0 ?? 0) * 1e10).rounded() } == [10, 10, 10, 1, 1])
     let model = try ModelFile.load(path: folder.path("a"), registry: .standard)
     #expect(model.metadata.preprocessing?.outputSize == .init(height: 12, width: 12))
   }

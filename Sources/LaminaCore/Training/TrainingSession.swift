@@ -121,7 +121,7 @@ public final class TrainingSession {
     }
     return try flushingDenormals {
       try execution.run(
-          features, seed: seed, accumulating: accumulating, onStep: onStep, loss: loss)
+        features, seed: seed, accumulating: accumulating, onStep: onStep, loss: loss)
     }
   }
 

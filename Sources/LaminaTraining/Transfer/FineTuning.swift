@@ -13,7 +13,8 @@ public struct FineTuningOptions: Sendable {
   /// How both phases train; their epochs are those above. The phases keep their checkpoints in the folders `head` and
   /// `all` of the folder given here.
   public var trainer = TrainerOptions()
-  /// Where the features of the frozen layers are kept for other trainings; nil: nowhere.
+  /// Where the features of the frozen layers are kept for other trainings; nil: with the checkpoints, for the one that is
+  /// resumed, where there are such.
   public var cacheFolder: String?
   /// For data that change from epoch to epoch: how many variants of each item the head learns from, by features that are
   /// computed once; nil: new ones in every epoch.
@@ -55,6 +56,8 @@ public struct FineTuningResult: Sendable {
   public var featureFile: (path: String, byteCount: Int, wasRead: Bool)?
   /// Why it ended.
   public var ending = TrainingEnding.completed
+  /// `Model.checksum` of the parameters and statistics that a phase freezes, before and behind it.
+  public var frozenChecksums: [(phase: FineTuningPhase, before: String, after: String)] = []
   /// What was noted on the way.
   public var messages: [String] = []
 
@@ -112,6 +115,7 @@ extension Model {
           let features = try FeatureCache(
             session, data, batchSize: settings.batchSize, variants: variants,
             folder: options.cacheFolder
+              ?? options.trainer.checkpoints.map { "\($0.folder)/features" }
           ) { done in
             let total = data.count * variants
             if try progress?(.features(done: done, total: total)) == false {
@@ -129,8 +133,14 @@ extension Model {
       let trainer = try Trainer(
         model: result.model, data: items, validation: validation, options: settings,
         training: training, callbacks: callbacks(phase), pool: pool)
+      let learned = Set((trainer.session.weights + trainer.session.buffers).map(\.key))
+      let before = result.model.checksum { !learned.contains($0) }
       result.ending = try trainer.fit { try progress?(.batch(phase, $0)) ?? true }
       result.model = try trainer.makeModel()
+      if learned.count < result.model.parameters.count {
+        let after = result.model.checksum { !learned.contains($0) }
+        result.frozenChecksums.append((phase, before, after))
+      }
       result.phases.append(TrainingReport.Phase(phase.rawValue, trainer))
       result.messages += trainer.messages
     }

@@ -11,7 +11,7 @@ extension Command {
 
   private static let training = Option(
     name: "training", value: .text("PART"),
-    help: "time steps of training: of all layers, of the head alone, or of it on known features")
+    help: "time steps of training: all (layers), head, or features (the head on known features)")
 
   static let bench = Command(
     name: "bench", summary: "time a model and compare it with what the processor can do",

@@ -71,6 +71,10 @@ extension Command {
         "features \(wasRead ? "read from" : "kept in") \(path.escapedForDisplay(limit: 4096)), \(size) KiB"
       )
     }
+    for (phase, before, after) in result.frozenChecksums {
+      Terminal.report("\(phase.rawValue): what is frozen had checksum \(before), and has \(after)")
+    }
+    if result.phases.isEmpty, result.ending == .cancelled { return .interrupted }
     let status = try settings.finish(result.model, result.ending, result.messages, target)
     try settings.report(
       "finetune", result.model, from: trained, result.phases, sets, result.ending, pool)

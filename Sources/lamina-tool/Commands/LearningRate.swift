@@ -65,8 +65,7 @@ extension Command {
     let search = try Interruption.finishing {
       try LearningRateSearch(
         model: model, data: data.training, options: settings.trainerOptions(for: model),
-        training: training,
-        from: low, to: high, steps: count, pool: pool
+        training: training, from: low, to: high, steps: count, pool: pool
       ) { _ in
         bar.advance()
         return !Interruption.isRequested
@@ -103,8 +102,9 @@ extension Command {
 extension LearningRateSearch {
   private static let (columns, rows) = (64, 14)
 
-  /// The loss by the rate in characters, and what is suggested.
+  /// The points that tell something in characters, and what is suggested.
   fileprivate var plot: String {
+    let points = telling
     guard let first = points.first, let last = points.last else { return "" }
     let losses = points.map(\.loss)
     let (low, high) = (losses.min() ?? 0, losses.max() ?? 1)
