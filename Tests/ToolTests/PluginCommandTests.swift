@@ -49,7 +49,9 @@ import Testing
 
   @Test func aModelWithAPluginsLayerRuns() throws {
     let folder = try folderWithPlugin()
-    let plugin = try Plugin.load(path: folder.path("mish.so"))
+    var options = PluginOptions()
+    options.cacheFolder = folder.path("cache")
+    let plugin = try Plugin.load(path: folder.path("mish.so"), options: options)
     var builder = GraphBuilder(name: "one", registry: try LayerRegistry.standard.adding(plugin))
     let input = try builder.input("input", [.batch, 3, 8, 8])
     try builder.output(builder.add("com.example.mish", "act", input), name: "output")
