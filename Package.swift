@@ -6,6 +6,7 @@ let package = Package(
   name: "Lamina",
   products: [
     .library(name: "Lamina", targets: ["Lamina"]),
+    .library(name: "LaminaPluginKit", targets: ["LaminaPluginKit"]),
     .library(name: "lamina-c", type: .dynamic, targets: ["LaminaC"]),
     .executable(name: "lamina", targets: ["lamina-tool"]),
   ],
@@ -34,18 +35,20 @@ let package = Package(
       dependencies: ["LaminaCore", "LaminaKernels", "LaminaImageShim", "CZlib"]),
     .target(
       name: "LaminaTraining", dependencies: ["LaminaCore", "LaminaKernels", "LaminaImages"]),
+    .target(name: "LaminaPlugins", dependencies: ["CLamina", "LaminaCore"]),
+    .target(name: "LaminaPluginKit", dependencies: ["CLamina", "LaminaCore"]),
     .target(
       name: "LaminaC",
       dependencies: [
         "CLamina", "LaminaCore", "LaminaLayers", "LaminaBlocks", "LaminaModels", "LaminaWeights",
-        "LaminaImages", "LaminaTraining",
+        "LaminaImages", "LaminaPlugins", "LaminaTraining",
       ],
       exclude: ["liblamina.map", "link.sh"]),
     .target(
       name: "Lamina",
       dependencies: [
         "LaminaCore", "LaminaLayers", "LaminaBlocks", "LaminaModels", "LaminaWeights",
-        "LaminaImages", "LaminaTraining",
+        "LaminaImages", "LaminaPlugins", "LaminaTraining",
       ]),
     .executableTarget(name: "lamina-tool", dependencies: ["Lamina"]),
 
@@ -61,6 +64,9 @@ let package = Package(
     .testTarget(name: "LaminaWeightsTests", dependencies: ["LaminaTestSupport"]),
     .testTarget(name: "LaminaImagesTests", dependencies: ["LaminaTestSupport"]),
     .testTarget(name: "LaminaTrainingTests", dependencies: ["LaminaTestSupport"]),
+    .testTarget(
+      name: "LaminaPluginsTests",
+      dependencies: ["CLamina", "LaminaPluginKit", "LaminaPlugins", "LaminaTestSupport"]),
     .testTarget(
       name: "CAPITests",
       dependencies: ["AllocationCounter", "CLamina", "LaminaC", "LaminaTestSupport"]),

@@ -9,33 +9,13 @@ func perform(
     try body()
     return lamina_status(LAMINA_OK)
   } catch let failure as LaminaError {
-    return report(failure, to: error)
+    failure.write(to: error)
+    return failure.code.rawValue
   } catch let failure {
-    return report(LaminaError(.internal, "\(failure)"), to: error)
+    let failure = LaminaError(.internal, "\(failure)")
+    failure.write(to: error)
+    return failure.code.rawValue
   }
-}
-
-/// Writes as much of a failure as the caller's struct holds, cut between characters.
-private func report(
-  _ failure: LaminaError, to error: UnsafeMutablePointer<lamina_error>?
-) -> lamina_status {
-  let status = failure.code.rawValue
-  guard let error else { return status }
-  let start = UnsafeMutableRawPointer(error)
-  let size = min(
-    Int(start.load(as: UInt32.self)), MemoryLayout<lamina_error>.size)
-  guard size >= 8 else { return status }
-  start.storeBytes(of: status, toByteOffset: 4, as: Int32.self)
-  let capacity = size - 8
-  guard capacity > 0 else { return status }
-  let text = Array(failure.description.utf8)
-  var length = min(text.count, capacity - 1)
-  while length > 0, length < text.count, text[length] & 0xC0 == 0x80 { length -= 1 }
-  text.withUnsafeBytes { bytes in
-    if let base = bytes.baseAddress { (start + 8).copyMemory(from: base, byteCount: length) }
-  }
-  (start + 8 + length).storeBytes(of: 0, as: UInt8.self)
-  return status
 }
 
 /// The pointer, which must not be NULL.

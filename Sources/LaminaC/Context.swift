@@ -1,17 +1,28 @@
 import CLamina
 import LaminaCore
 import LaminaLayers
+import LaminaPlugins
+import Synchronization
 
 /// What `lamina_context` names.
 final class ContextObject: HandleObject, @unchecked Sendable {
   static let kind = HandleKind.context
-  let registry: LayerRegistry
   let pool: ThreadPool
   let limits: Limits
-  let layers: [lamina_layer_info]
+  private let supply = Mutex(Supply())
   private let logger: lamina_log?
   private let logUser: UnsafeMutableRawPointer?
   private let texts = BorrowedTexts()
+
+  /// The layers that models of the context may use.
+  private struct Supply: @unchecked Sendable {
+    var registry = LayerRegistry.standard
+    var plugins: [Plugin] = []
+    var layers: [lamina_layer_info] = []
+  }
+
+  var registry: LayerRegistry { supply.withLock { $0.registry } }
+  var layers: [lamina_layer_info] { supply.withLock { $0.layers } }
 
   init(_ options: lamina_context_options) throws {
     guard options.threads >= 0, options.threads <= ContextObject.threadLimit else {
@@ -19,19 +30,39 @@ final class ContextObject: HandleObject, @unchecked Sendable {
         .argument, "expected 0...\(ContextObject.threadLimit) threads, found \(options.threads)")
     }
     limits = try Limits(options.limits)
-    registry = LayerRegistry.standard
     logger = options.log
     logUser = options.log_user
-    layers = try registry.kinds.map { [registry, texts] kind in
-      let definition = try registry.definition(of: kind)
-      return lamina_layer_info(
-        struct_size: 0, version: Int32(clamping: definition.version),
-        kind: try texts.add(kind.name), provider: try texts.add(definition.provider),
-        minimum_inputs: definition.arity.lowerBound,
-        maximum_inputs: definition.arity.upperBound == .max
-          ? Int(bitPattern: UInt.max) : definition.arity.upperBound)
-    }
     pool = ThreadPool(threads: options.threads == 0 ? nil : Int(options.threads))
+    let standard = LayerRegistry.standard
+    let layers = try standard.kinds.map { try info(standard.definition(of: $0)) }
+    supply.withLock { $0.layers = layers }
+    for plugin in try Plugin.loadEnvironment(logger: self) { try add(plugin) }
+  }
+
+  private func info(_ definition: LayerDefinition) throws -> lamina_layer_info {
+    lamina_layer_info(
+      struct_size: 0, version: Int32(clamping: definition.version),
+      kind: try texts.add(definition.kind.name), provider: try texts.add(definition.provider),
+      minimum_inputs: definition.arity.lowerBound,
+      maximum_inputs: definition.arity.upperBound == .max
+        ? Int(bitPattern: UInt.max) : definition.arity.upperBound)
+  }
+
+  /// Adds the layers of a plugin, all or none; one that is there already is left alone.
+  ///
+  /// - Throws: `argument` when a kind is taken, naming both providers.
+  func add(_ plugin: Plugin) throws {
+    try supply.withLock { supply in
+      guard !supply.plugins.contains(where: { $0 === plugin }) else { return }
+      let registry = try supply.registry.adding([plugin])
+      let layers = supply.layers + (try plugin.layers.map(info))
+      supply.layers = layers.sorted { a, b in
+        guard let a = a.kind, let b = b.kind else { return false }
+        return isBefore(a, b)
+      }
+      supply.registry = registry
+      supply.plugins.append(plugin)
+    }
   }
 
   /// Most threads of a context or session.
@@ -44,6 +75,10 @@ final class ContextObject: HandleObject, @unchecked Sendable {
       logger(logUser, Int32(truncatingIfNeeded: level), $0)
     }
   }
+}
+
+extension ContextObject: PluginLogger {
+  func pluginLogs(_ level: Int, _ message: String) { log(level, message) }
 }
 
 extension Limits {
@@ -104,6 +139,20 @@ public func lamina_context_layer_info(
     let layers = try handles.object(context, ContextObject.self).layers
     let info = try require(info, "info")
     try write(element(index, of: layers, "index"), to: info, "info")
+  }
+}
+
+/// `lamina_context_load_plugin` of `lamina.h`.
+@_cdecl("lamina_context_load_plugin") @implementation
+public func lamina_context_load_plugin(
+  _ context: lamina_context, _ path: UnsafePointer<CChar>?,
+  _ error: UnsafeMutablePointer<lamina_error>?
+) -> lamina_status {
+  perform(error) {
+    let object = try handles.object(context, ContextObject.self)
+    let plugin = try Plugin.load(path: text(path, "path"), logger: object)
+    try object.add(plugin)
+    object.log(LAMINA_LOG_INFO, "loaded plugin \(plugin.id) \(plugin.version)")
   }
 }
 

@@ -1,35 +1,6 @@
 import CLamina
 import LaminaCore
 
-extension ElementType {
-  /// The type of a number of the header.
-  init?(code: Int32) {
-    guard code >= 1, code <= ElementType.byCode.count else { return nil }
-    self = ElementType.byCode[Int(code) - 1]
-  }
-
-  /// The number in the header.
-  var code: Int32 {
-    switch self {
-    case .float32: 1
-    case .float16: 2
-    case .bfloat16: 3
-    case .float64: 4
-    case .int8: 5
-    case .int16: 6
-    case .int32: 7
-    case .int64: 8
-    case .uint8: 9
-    case .uint16: 10
-    case .uint32: 11
-    case .uint64: 12
-    case .bool: 13
-    }
-  }
-
-  private static let byCode: [ElementType] = allCases.sorted { $0.code < $1.code }
-}
-
 extension lamina_tensor {
   /// The element type of an input.
   ///

@@ -85,5 +85,8 @@ final class BorrowedTexts: @unchecked Sendable {
 /// A C text that is never freed.
 func immortal(_ text: String) -> UnsafePointer<CChar>? { strdup(text).map { UnsafePointer($0) } }
 
+/// Whether a C text comes before another, by bytes.
+func isBefore(_ a: UnsafePointer<CChar>, _ b: UnsafePointer<CChar>) -> Bool { strcmp(a, b) < 0 }
+
 /// Whether two C texts are the same bytes.
 func areEqual(_ a: UnsafePointer<CChar>, _ b: UnsafePointer<CChar>) -> Bool { strcmp(a, b) == 0 }

@@ -22,6 +22,8 @@ struct Option: Sendable {
   let name: String
   var letter: Character?
   var value = Value.none
+  /// Whether it may be given more than once.
+  var repeats = false
   let help: String
 
   /// `-o, --output FILE`.
@@ -41,6 +43,7 @@ struct Arguments {
   let words: [String]
   private(set) var operands: [String] = []
   private var texts: [String: String] = [:]
+  private var lists: [String: [String]] = [:]
   private(set) var wantsHelp = false
 
   /// Reads `words`. `--name value`, `--name=value`, `-n value`; behind `--` every word is an operand.
@@ -61,11 +64,13 @@ struct Arguments {
       } else {
         let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
         let option = try Arguments.option(named: String(parts[0]), of: command)
-        guard texts[option.name] == nil else {
+        guard texts[option.name] == nil || option.repeats else {
           throw UsageError("option '--\(option.name)' is given twice")
         }
         let attached = parts.count == 2 ? String(parts[1]) : nil
-        texts[option.name] = try Arguments.value(of: option, attached: attached, rest: &rest)
+        let text = try Arguments.value(of: option, attached: attached, rest: &rest)
+        texts[option.name] = text
+        lists[option.name, default: []].append(text)
       }
     }
     guard !wantsHelp, !command.operandCount.contains(operands.count) else { return }
@@ -78,11 +83,11 @@ struct Arguments {
   }
 
   private static func option(named word: String, of command: Command) throws -> Option {
-    let found = command.options.first { option in
+    let found = command.allOptions.first { option in
       word == "--\(option.name)" || option.letter.map { word == "-\($0)" } ?? false
     }
     if let found { return found }
-    let names = command.options.map { "--\($0.name)" } + ["--help"]
+    let names = command.allOptions.map { "--\($0.name)" } + ["--help"]
     let hint = nearestName(to: word, in: names).map { ", nearest is '\($0)'" } ?? ""
     throw UsageError("unknown option '\(word.escapedForDisplay())'\(hint)")
   }
@@ -112,6 +117,9 @@ struct Arguments {
 
   /// The text of an option.
   func text(_ option: Option) -> String? { texts[option.name] }
+
+  /// The texts of an option that may be given more than once.
+  func list(_ option: Option) -> [String] { lists[option.name] ?? [] }
 
   /// The same with another text for an option.
   func replacing(_ option: Option, with text: String) -> Arguments {

@@ -26,11 +26,15 @@ struct Command: Sendable {
     .layers,
     .learningRate,
     .models,
+    .plugin,
     .predict,
     .resume,
     .summary,
     .train,
   ]
+
+  /// The options, with `--plugin` where a model is read.
+  var allOptions: [Option] { operands.contains("MODEL") ? options + [.plugin] : options }
 
   /// - Throws: `UsageError` with the nearest name.
   static func named(_ name: String) throws -> Command {
@@ -42,7 +46,7 @@ struct Command: Sendable {
   /// The text of `lamina NAME --help`.
   var help: String {
     let usage = ["lamina", name, operands, "[options]"].filter { !$0.isEmpty }
-    let lines = (options + [Option(name: "help", letter: "h", help: "print this text")])
+    let lines = (allOptions + [Option(name: "help", letter: "h", help: "print this text")])
     let rows = Table(lines.map { ["  \($0.heading)", $0.help] }).text
     return """
       \(usage.joined(separator: " "))

@@ -4,13 +4,18 @@ import Lamina
 enum ModelArgument {
   /// The model in a file, or one of the catalogue with freshly initialised weights.
   ///
-  /// - Parameter seed: of these weights, for a model that is to be trained: it then has its auxiliary heads.
-  /// - Throws: `notFound` with the nearest name of the catalogue when there is neither.
-  static func load(_ text: String, trainingBy seed: UInt64? = nil) throws -> Model {
+  /// - Parameters:
+  ///   - arguments: which may name plugins.
+  ///   - seed: of these weights, for a model that is to be trained: it then has its auxiliary heads.
+  /// - Throws: what is wrong with a plugin; `notFound` with the nearest name of the catalogue when there is neither.
+  static func load(
+    _ text: String, _ arguments: Arguments, trainingBy seed: UInt64? = nil
+  ) throws -> Model {
+    let registry = try arguments.registry()
     if !System.fileExists(text), !text.contains("/") {
       if let entry = ModelCatalog.entries.first(where: { $0.name == text }) {
         return try entry.makeModel(
-          registry: .standard, auxiliary: seed != nil, seed: seed ?? 0)
+          registry: registry, auxiliary: seed != nil, seed: seed ?? 0)
       }
       if let nearest = nearestName(to: text, in: ModelCatalog.entries.map(\.name)) {
         throw LaminaError(
@@ -18,7 +23,7 @@ enum ModelArgument {
           path: text.escapedForDisplay())
       }
     }
-    return try ModelFile.load(path: text, registry: .standard)
+    return try ModelFile.load(path: text, registry: registry)
   }
 
   /// The catalogue's entry whose name the file's name contains; the longest one when there are several.

@@ -33,6 +33,49 @@ import Testing
       } == nil)
   }
 
+  @Test func aPluginAddsItsLayersOnce() throws {
+    let fixture = try Fixture()
+    func layers() throws -> [(kind: String, provider: String)] {
+      var count = 0
+      try succeed { lamina_context_layer_count(fixture.context, &count, $0) }
+      return try (0..<count).map { index in
+        var info = lamina_layer_info()
+        info.struct_size = UInt32(MemoryLayout<lamina_layer_info>.size)
+        try succeed { lamina_context_layer_info(fixture.context, index, &info, $0) }
+        return (String(cString: info.kind), String(cString: info.provider))
+      }
+    }
+    let before = try layers()
+    let path = try PluginBuilder.mish()
+    for _ in 0..<2 {
+      try succeed { lamina_context_load_plugin(fixture.context, path, $0) }
+      let after = try layers()
+      #expect(after.count == before.count + 1)
+      #expect(after.map(\.kind) == after.map(\.kind).sorted())
+      #expect(
+        after.filter { $0.provider == "com.example.mish" }.map(\.kind) == ["com.example.mish"])
+    }
+    #expect(
+      failure { lamina_context_load_plugin(fixture.context, fixture.picture, $0) }
+        == Failure(
+          LAMINA_ERROR_FORMAT,
+          "\(fixture.picture): expected a shared library (ELF), found another kind of file"))
+    #expect(try layers().count == before.count + 1)
+  }
+
+  @Test func contextsComeAndGoWhileAPluginStays() throws {
+    let path = try PluginBuilder.mish()
+    for _ in 0..<100 {
+      var options = lamina_context_options()
+      options.struct_size = UInt32(MemoryLayout<lamina_context_options>.size)
+      options.threads = 1
+      var context: lamina_context = 0
+      try succeed { lamina_context_create(&options, &context, $0) }
+      try succeed { lamina_context_load_plugin(context, path, $0) }
+      lamina_context_release(context)
+    }
+  }
+
   @Test func sizesThatAreNoneAreArguments() {
     for size in [UInt32(0), 3, 4097, .max] {
       #expect(

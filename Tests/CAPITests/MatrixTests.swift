@@ -76,6 +76,11 @@ private let inferenceRows: [Row] = [
   Row(name: "lamina_context_layer_info", handles: [.context], pointers: ["info"]) {
     lamina_context_layer_info($0.handles[0], 0, $0.facts("info"), $0.error)
   },
+  Row(name: "lamina_context_load_plugin", handles: [.context], pointers: ["path"]) { call in
+    call.text("path", (try? PluginBuilder.mish()) ?? "") {
+      lamina_context_load_plugin(call.handles[0], $0, call.error)
+    }
+  },
   Row(name: "lamina_model_load", handles: [.context], pointers: ["path", "model"]) { call in
     call.text("path", call.fixture.path) { path in
       releasing(lamina_model_release, call.out("model")) {

@@ -3,7 +3,8 @@ import Lamina
 import Testing
 
 private let commands = [
-  "bench", "compare", "doctor", "export", "import", "layers", "models", "predict", "summary",
+  "bench", "compare", "doctor", "export", "import", "layers", "models", "plugin", "predict",
+  "summary",
 ]
 
 @Test func overviewNamesEveryCommand() throws {
@@ -52,6 +53,14 @@ private let commands = [
   (
     "predict m",
     "lamina predict: expected MODEL PICTURE…, found only 'm'; see 'lamina predict --help'"
+  ),
+  (
+    "plugin look",
+    "lamina plugin: expected list, info or retry, found 'look'; see 'lamina plugin --help'"
+  ),
+  (
+    "plugin info",
+    "lamina plugin: expected info FILE…, found only 'info'; see 'lamina plugin --help'"
   ),
   ("doctor x", "lamina doctor: unexpected operand 'x'; see 'lamina doctor --help'"),
   (

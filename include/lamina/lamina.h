@@ -50,8 +50,7 @@
 #ifndef LAMINA_LAMINA_H
 #define LAMINA_LAMINA_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "lamina_types.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -80,67 +79,11 @@ LAMINA_API const char *lamina_version(void);
 /// The library's `LAMINA_ABI_VERSION`. Owns and hands out nothing. [any]
 LAMINA_API uint32_t lamina_abi_version(void);
 
-// -- Status and errors ---------------------------------------------------------------------------
-
-/// Outcome of a call: `LAMINA_OK` or one of the errors below, whose numbers never change.
-typedef int32_t lamina_status;
-
-enum {
-  LAMINA_OK = 0,
-  /// A parameter makes no sense.
-  LAMINA_ERROR_ARGUMENT = 10,
-  /// A handle is wrong, of another type, or released.
-  LAMINA_ERROR_HANDLE = 20,
-  /// The object is not in a state that allows the call.
-  LAMINA_ERROR_STATE = 30,
-  /// A shape or element type does not fit.
-  LAMINA_ERROR_SHAPE = 40,
-  /// The caller's buffer is too short.
-  LAMINA_ERROR_BUFFER = 50,
-  /// A name, file, model or layer kind does not exist.
-  LAMINA_ERROR_NOT_FOUND = 60,
-  /// A file or text breaks the rules of its format.
-  LAMINA_ERROR_FORMAT = 70,
-  /// Well-formed, but not supported.
-  LAMINA_ERROR_UNSUPPORTED = 80,
-  /// The graph is inconsistent.
-  LAMINA_ERROR_GRAPH = 90,
-  /// Weights do not fit the model.
-  LAMINA_ERROR_WEIGHTS = 100,
-  /// A picture is broken or of an unknown kind.
-  LAMINA_ERROR_IMAGE = 110,
-  /// The operating system refused a read or write.
-  LAMINA_ERROR_IO = 120,
-  /// Memory or another limit is exhausted.
-  LAMINA_ERROR_LIMIT = 130,
-  /// The object is in use by another call.
-  LAMINA_ERROR_BUSY = 140,
-  /// The caller asked to stop.
-  LAMINA_ERROR_CANCELLED = 150,
-  /// The process was forked while the object was in use.
-  LAMINA_ERROR_FORKED = 160,
-  /// A bug in Lamina.
-  LAMINA_ERROR_INTERNAL = 900
-};
+// -- Status --------------------------------------------------------------------------------------
 
 /// Name of a status in lower case, `not found`; `unknown` for other numbers. The text lives as long
 /// as the process. [any]
 LAMINA_API const char *lamina_status_name(lamina_status status);
-
-/// A failure. The caller owns it and sets `struct_size`; a successful call leaves it alone.
-typedef struct lamina_error {
-  uint32_t struct_size;
-  /// The status the call returned.
-  int32_t code;
-  /// `where: what was expected and what was found`, one line, cut at a character when it is too
-  /// long.
-  char message[504];
-} lamina_error;
-
-#define LAMINA_ERROR_INIT                                                                          \
-  {                                                                                                \
-    (uint32_t)sizeof(lamina_error), 0, { 0 }                                                       \
-  }
 
 // -- Handles -------------------------------------------------------------------------------------
 
@@ -172,9 +115,6 @@ typedef struct lamina_limits {
 
 #define LAMINA_LIMITS_INIT                                                                         \
   { (uint32_t)sizeof(lamina_limits), 0, 0, 0, 0, 0 }
-
-/// How much a log line matters.
-enum { LAMINA_LOG_INFO = 10, LAMINA_LOG_WARNING = 20 };
 
 /// Receives one line of log, without a newline. `message` is valid during the call. It comes on the
 /// thread of the call that logs, may itself call the library, and must return normally.
@@ -231,6 +171,17 @@ LAMINA_API lamina_status lamina_context_layer_count(lamina_context context, size
 LAMINA_API lamina_status lamina_context_layer_info(lamina_context context, size_t index,
                                                    lamina_layer_info *info, lamina_error *error);
 
+/// Loads the plugin at `path`, a shared library made with `lamina_plugin.h`, and adds its layers,
+/// all or none. A plugin is code: load only what you would link. One that was not seen before is
+/// loaded by a process of its own first; if it crashes or hangs there, it is refused until its file
+/// changes. A plugin stays loaded until the process ends; loading it again changes nothing. Models
+/// that were loaded before are not touched, and indices of `lamina_context_layer_info` may change.
+/// Nothing is loaded because a model asks for it, and `lamina_context_create` loads what the
+/// variable `LAMINA_PLUGIN_PATH` lists: absolute paths of libraries and folders, with `:` between
+/// them. Owns and hands out nothing. [any]
+LAMINA_API lamina_status lamina_context_load_plugin(lamina_context context, const char *path,
+                                                    lamina_error *error);
+
 /// Number of architectures `lamina_model_create` knows. Owns and hands out nothing. [any]
 LAMINA_API size_t lamina_catalog_count(void);
 
@@ -239,27 +190,6 @@ LAMINA_API size_t lamina_catalog_count(void);
 LAMINA_API const char *lamina_catalog_name(size_t index);
 
 // -- Tensors -------------------------------------------------------------------------------------
-
-/// The most axes a tensor has.
-#define LAMINA_MAX_RANK 8
-
-/// Types of elements. 0 is none of them.
-enum {
-  LAMINA_FLOAT32 = 1,
-  LAMINA_FLOAT16 = 2,
-  LAMINA_BFLOAT16 = 3,
-  LAMINA_FLOAT64 = 4,
-  LAMINA_INT8 = 5,
-  LAMINA_INT16 = 6,
-  LAMINA_INT32 = 7,
-  LAMINA_INT64 = 8,
-  LAMINA_UINT8 = 9,
-  LAMINA_UINT16 = 10,
-  LAMINA_UINT32 = 11,
-  LAMINA_UINT64 = 12,
-  /// One byte, 0 or 1.
-  LAMINA_BOOL = 13
-};
 
 /// Bytes of one element; 0 for a number that is no type. Owns and hands out nothing. [any]
 LAMINA_API size_t lamina_type_size(int32_t type);
@@ -578,12 +508,6 @@ LAMINA_API lamina_status lamina_session_predict_file(lamina_session session, con
 
 // -- Layout of the structs -----------------------------------------------------------------------
 
-/// Fails to compile when a field has moved.
-#define LAMINA_ASSERT_OFFSET(type, field, offset)                                                  \
-  typedef char type##_##field##_has_moved[offsetof(type, field) == (offset) ? 1 : -1]
-
-LAMINA_ASSERT_OFFSET(lamina_error, code, 4);
-LAMINA_ASSERT_OFFSET(lamina_error, message, 8);
 LAMINA_ASSERT_OFFSET(lamina_limits, memory_bytes, 32);
 #if UINTPTR_MAX == UINT64_MAX
 LAMINA_ASSERT_OFFSET(lamina_context_options, log_user, 24);
@@ -601,8 +525,6 @@ LAMINA_ASSERT_OFFSET(lamina_session_options, outputs, 16);
 LAMINA_ASSERT_OFFSET(lamina_session_options, output_count, 24);
 LAMINA_ASSERT_OFFSET(lamina_prediction, probability, 12);
 #endif
-#undef LAMINA_ASSERT_OFFSET
-
 #ifdef __cplusplus
 }
 #endif

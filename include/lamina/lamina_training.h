@@ -429,10 +429,6 @@ LAMINA_API lamina_status lamina_finetune(lamina_model model, lamina_dataset data
 
 // -- Layout of the structs -----------------------------------------------------------------------
 
-/// Fails to compile when a field has moved.
-#define LAMINA_ASSERT_OFFSET(type, field, offset)                                                  \
-  typedef char type##_##field##_has_moved[offsetof(type, field) == (offset) ? 1 : -1]
-
 #if UINTPTR_MAX == UINT64_MAX
 LAMINA_ASSERT_OFFSET(lamina_dataset_options, seed, 16);
 LAMINA_ASSERT_OFFSET(lamina_dataset_options, label_count, 32);
@@ -448,8 +444,6 @@ LAMINA_ASSERT_OFFSET(lamina_trainer_options, checkpoints, 80);
 LAMINA_ASSERT_OFFSET(lamina_trainer_options, frozen_count, 104);
 LAMINA_ASSERT_OFFSET(lamina_finetune_options, trainer, 16);
 #endif
-#undef LAMINA_ASSERT_OFFSET
-
 #ifdef __cplusplus
 }
 #endif

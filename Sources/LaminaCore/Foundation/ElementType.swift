@@ -30,6 +30,35 @@ public enum ElementType: String, Sendable, CaseIterable, Hashable {
   public var isInteger: Bool { !isFloatingPoint && self != .bool }
 }
 
+extension ElementType {
+  /// The type of a number of `lamina_types.h`.
+  package init?(code: Int32) {
+    guard code >= 1, code <= ElementType.byCode.count else { return nil }
+    self = ElementType.byCode[Int(code) - 1]
+  }
+
+  /// The number in `lamina_types.h`.
+  package var code: Int32 {
+    switch self {
+    case .float32: 1
+    case .float16: 2
+    case .bfloat16: 3
+    case .float64: 4
+    case .int8: 5
+    case .int16: 6
+    case .int32: 7
+    case .int64: 8
+    case .uint8: 9
+    case .uint16: 10
+    case .uint32: 11
+    case .uint64: 12
+    case .bool: 13
+    }
+  }
+
+  private static let byCode: [ElementType] = allCases.sorted { $0.code < $1.code }
+}
+
 /// A Swift type that a tensor's elements can be read as.
 public protocol TensorElement: BitwiseCopyable, Sendable {
   /// The element type it stands for.

@@ -11,11 +11,25 @@ public final class ThreadPool: @unchecked Sendable {
   /// Threads this process may use: the affinity mask and the cgroup quota decide.
   public static var defaultThreadCount: Int { Int(lk_default_thread_count()) }
 
+  /// Runs the loops, where the threads are somebody else's.
+  private let loop: (@Sendable (Int, @Sendable (Int) -> Void) -> Void)?
+
   /// A pool of `threads` threads, by default as many as the process may use.
   public init(threads: Int? = nil) {
     let wanted = min(max(threads ?? ThreadPool.defaultThreadCount, 1), 256)
     handle = lk_pool_create(Int32(wanted))
     threadCount = handle.map { Int(lk_pool_thread_count($0)) } ?? 1
+    loop = nil
+  }
+
+  /// Somebody else's `threads` threads, on which `loop` calls its body once for every index below its count. The
+  /// kernels of LaminaKernels, which do not know them, run on the caller's thread.
+  package init(
+    threads: Int, loop: @escaping @Sendable (Int, @Sendable (Int) -> Void) -> Void
+  ) {
+    handle = nil
+    threadCount = max(threads, 1)
+    self.loop = loop
   }
 
   deinit { lk_pool_destroy(handle) }
@@ -26,6 +40,7 @@ public final class ThreadPool: @unchecked Sendable {
       for index in 0..<max(count, 0) { body(index) }
       return
     }
+    if let loop { return loop(count, body) }
     withoutActuallyEscaping(body) { escapable in
       var box = escapable
       withUnsafeMutablePointer(to: &box) { pointer in

@@ -269,6 +269,8 @@ public struct AttributeWriter {
   /// Nothing written yet.
   public init() {}
 
+  /// Writes a value as it is.
+  public mutating func value(_ name: String, _ value: AttributeValue) { attributes[name] = value }
   /// Writes an integer.
   public mutating func int(_ name: String, _ value: Int) { attributes[name] = .int(value) }
   /// Writes a number; infinities and NaN as `"inf"`, `"-inf"`, `"nan"`.

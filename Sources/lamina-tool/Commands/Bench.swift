@@ -23,7 +23,7 @@ extension Command {
       convolution, so that faster algorithms can be above the peak.
       """
   ) { arguments in
-    let model = try ModelArgument.load(arguments.operands[0])
+    let model = try ModelArgument.load(arguments.operands[0], arguments)
     let specs = try model.inputSpecs(batch: arguments.integer(batch) ?? 1)
     if let name = arguments.text(training) {
       guard let part = TrainingMeasurement.Part(rawValue: name) else {

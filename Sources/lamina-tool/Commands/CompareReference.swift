@@ -20,7 +20,7 @@ extension Command {
       }
       return number
     }
-    let model = try ModelArgument.load(arguments.operands[0])
+    let model = try ModelArgument.load(arguments.operands[0], arguments)
     let reference = try openTensorSource(path: arguments.operands[1])
     var options = SessionOptions()
     if let threads = arguments.integer(.threads) { options.threads = threads }

@@ -20,7 +20,7 @@ extension Command {
     guard target == nil || isSVG || target?.lowercased().hasSuffix(".dot") == true else {
       throw UsageError("expected '--output' to end in .svg or .dot")
     }
-    let model = try ModelArgument.load(arguments.operands[0])
+    let model = try ModelArgument.load(arguments.operands[0], arguments)
     let drawing = try GraphDrawing(model, inputs: model.inputSpecs(arguments.text(input)))
     guard let target else {
       try Terminal.write(drawing.dot)

@@ -28,7 +28,7 @@ extension Command {
     }
     if let path = arguments.text(.report) { _ = try AtomicFileWriter(path: path) }
     let pool = ThreadPool(threads: arguments.integer(.threads))
-    let models = try names.map { try ModelArgument.load($0) }
+    let models = try names.map { try ModelArgument.load($0, arguments) }
     let together = try names.count > 1 ? Ensemble(models) : nil
     let preprocessings = try models.map { try $0.requiredPreprocessing() }
     let labels = models[0].metadata.labels

@@ -24,7 +24,7 @@ extension Command {
     do { format = try ExportFormat(path: target) } catch let error as LaminaError {
       throw UsageError(error.message)
     }
-    let model = try ModelArgument.load(source)
+    let model = try ModelArgument.load(source, arguments)
     let bar = Progress("writing \(target.escapedForDisplay())")
     try Interruption.removingTemporaryFile(of: target) {
       defer { bar.finish() }

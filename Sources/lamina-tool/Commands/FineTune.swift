@@ -33,7 +33,7 @@ extension Command {
     let settings = try TrainingArguments(arguments)
     let target = try settings.targets()
     let pool = ThreadPool(threads: arguments.integer(.threads))
-    let trained = try settings.sized(ModelArgument.load(arguments.operands[0]))
+    let trained = try settings.sized(ModelArgument.load(arguments.operands[0], arguments))
     var options = FineTuningOptions()
     options.headEpochs = arguments.integer(headEpochs) ?? options.headEpochs
     options.epochs = arguments.integer(epochs) ?? options.epochs

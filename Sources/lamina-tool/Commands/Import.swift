@@ -24,7 +24,7 @@ extension Command {
   static let `import` = Command(
     name: "import", summary: "turn models and weights of other programs into a Lamina model",
     operands: "FILE", operandCount: 1...1,
-    options: [output, model, rules, reinitialise, labels, preprocessing, .json],
+    options: [output, model, rules, reinitialise, labels, preprocessing, .plugin, .json],
     example: """
       $ lamina import efficientnet-lite0-57934424.pth -o lite0.safetensors --labels imagenet.txt
       ONNX models and whole models of Keras (.h5, .keras) bring their own graph. Weights of PyTorch, Keras, NumPy and
@@ -41,7 +41,8 @@ extension Command {
     let names = try arguments.text(labels).map { try LabelFile.labels(path: $0) }
     var result =
       try bringsGraph(source, arguments.text(model))
-      ? try importGraph(source, arguments.text(model), arguments.text(rules))
+      ? try importGraph(
+        source, arguments.text(model), arguments.text(rules), arguments.registry())
       : try importWeights(
         source, arguments.text(model), classes: names?.count, arguments.text(rules),
         reinitialising: arguments.text(reinitialise))
@@ -80,7 +81,9 @@ private func bringsGraph(_ path: String, _ name: String?) throws -> Bool {
   return name == nil && (try? ModelFile.isForeignModel(path: path)) ?? false
 }
 
-private func importGraph(_ path: String, _ name: String?, _ rules: String?) throws -> Imported {
+private func importGraph(
+  _ path: String, _ name: String?, _ rules: String?, _ registry: LayerRegistry
+) throws -> Imported {
   guard rules == nil else {
     throw UsageError("'--rules' makes no sense with a file that has a graph")
   }
@@ -90,10 +93,10 @@ private func importGraph(_ path: String, _ name: String?, _ rules: String?) thro
   let bar = Progress("reading \(path.escapedForDisplay())")
   defer { bar.finish() }
   if path.lowercased().hasSuffix(".onnx") {
-    let (model, report) = try ONNXImporter.load(path: path, registry: .standard)
+    let (model, report) = try ONNXImporter.load(path: path, registry: registry)
     return Imported(model: model, text: report.text, json: report.json)
   }
-  let model = try ModelFile.load(path: path, registry: .standard)
+  let model = try ModelFile.load(path: path, registry: registry)
   let (nodes, tensors) = (model.graph.nodes.count, model.parameters.count)
   return Imported(
     model: model, text: "\(nodes) layers and \(tensors) tensors of '\(model.graph.name)'",

@@ -3,7 +3,7 @@ import Lamina
 extension Command {
   static let layers = Command(
     name: "layers", summary: "list the kinds of layers, or the attributes of one",
-    operands: "[KIND]", operandCount: 0...1, options: [.json],
+    operands: "[KIND]", operandCount: 0...1, options: [.plugin, .json],
     example: """
       $ lamina layers lamina.conv_transpose
       lamina.conv_transpose  version 1, 1 input, from lamina
@@ -13,7 +13,7 @@ extension Command {
         …
       """
   ) { arguments in
-    let registry = LayerRegistry.standard
+    let registry = try arguments.registry()
     let kinds = arguments.operands.isEmpty ? registry.kinds : [LayerKind(arguments.operands[0])]
     let entries = try kinds.map { LayerEntry(try registry.definition(of: $0)) }
     if arguments.has(.json) {

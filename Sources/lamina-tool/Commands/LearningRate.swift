@@ -44,7 +44,7 @@ extension Command {
     }
     if let target { _ = try AtomicFileWriter(path: target) }
     let pool = ThreadPool(threads: arguments.integer(.threads))
-    let named = try settings.sized(ModelArgument.load(arguments.operands[0]))
+    let named = try settings.sized(ModelArgument.load(arguments.operands[0], arguments))
     var training = TrainingOptions()
     training.frozen = settings.frozen
     try named.checkTrainable(training)

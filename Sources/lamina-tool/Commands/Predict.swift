@@ -14,7 +14,7 @@ extension Command {
       0.0417  tiger cat
       """
   ) { arguments in
-    let model = try ModelArgument.load(arguments.operands[0])
+    let model = try ModelArgument.load(arguments.operands[0], arguments)
     guard let preprocessing = model.metadata.preprocessing else {
       throw LaminaError(
         .unsupported, "the model does not say how pictures become its input",

@@ -13,7 +13,7 @@ extension Command {
       MODEL is a file, or a name of the catalogue ('lamina models').
       """
   ) { arguments in
-    let model = try ModelArgument.load(arguments.operands[0])
+    let model = try ModelArgument.load(arguments.operands[0], arguments)
     let specs = try model.inputSpecs(arguments.text(input))
     let summary = try ModelSummary(model, inputs: specs)
     try Terminal.write(

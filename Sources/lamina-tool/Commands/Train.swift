@@ -23,7 +23,7 @@ extension Command {
     let settings = try TrainingArguments(arguments)
     let target = try settings.targets()
     let pool = ThreadPool(threads: arguments.integer(.threads))
-    let named = try ModelArgument.load(arguments.operands[0], trainingBy: settings.seed)
+    let named = try ModelArgument.load(arguments.operands[0], arguments, trainingBy: settings.seed)
     var training = TrainingOptions()
     training.frozen = settings.frozen
     try named.checkTrainable(training)

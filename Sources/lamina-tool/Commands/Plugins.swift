@@ -1,0 +1,106 @@
+import Lamina
+
+extension Option {
+  static let plugin = Option(
+    name: "plugin", value: .text("FILE"), repeats: true,
+    help: "load a plugin, beside those of LAMINA_PLUGIN_PATH; may be given more than once")
+}
+
+extension Arguments {
+  /// The standard layers, those of the plugins in `LAMINA_PLUGIN_PATH`, and those of `--plugin`.
+  ///
+  /// - Throws: what is wrong with a plugin.
+  func registry() throws -> LayerRegistry {
+    try LayerRegistry.standard.adding(plugins(list(.plugin)))
+  }
+
+  fileprivate func plugins(_ paths: [String]) throws -> [Plugin] {
+    try Plugin.loadEnvironment(logger: PluginMessages.shared)
+      + paths.map { try Plugin.load(path: $0, logger: PluginMessages.shared) }
+  }
+}
+
+/// Shows what plugins log.
+private final class PluginMessages: PluginLogger {
+  static let shared = PluginMessages()
+
+  func pluginLogs(_ level: Int, _ message: String) { Terminal.report("plugin: \(message)") }
+}
+
+extension Command {
+  static let plugin = Command(
+    name: "plugin", summary: "tell what plugins supply, or try one again that crashed",
+    operands: "list|info|retry [FILE…]", operandCount: 1...Int.max, options: [.json],
+    example: """
+      $ lamina plugin info ./mish.so
+      com.example.mish 1.0.0 of Example, for interface 1.0
+        com.example.mish  version 1, 1 input, can be trained through
+      'list' shows those of LAMINA_PLUGIN_PATH too. 'retry' loads a plugin that is in quarantine.
+      """
+  ) { arguments in
+    let (verb, files) = (arguments.operands[0], Array(arguments.operands.dropFirst()))
+    let plugins: [Plugin]
+    switch verb {
+    case "list": plugins = try arguments.plugins(files)
+    case "info", "retry":
+      guard !files.isEmpty else { throw UsageError("expected \(verb) FILE…, found only '\(verb)'") }
+      var options = PluginOptions()
+      options.retries = verb == "retry"
+      plugins = try files.map {
+        try Plugin.load(path: $0, options: options, logger: PluginMessages.shared)
+      }
+    default:
+      throw UsageError(
+        "expected list, info or retry, found '\(verb.escapedForDisplay())'")
+    }
+    if arguments.has(.json) {
+      try Terminal.write(JSON.array(plugins.map(\.json)).text(pretty: true) + "\n")
+    } else if verb == "list" {
+      try Terminal.write(
+        Table(
+          plugins.map {
+            [$0.id, $0.version, $0.layers.map(\.kind.name).joined(separator: ", "), $0.path]
+          }
+        ).text)
+    } else {
+      try Terminal.write(plugins.map(\.text).joined())
+    }
+    return .done
+  }
+}
+
+extension Plugin {
+  fileprivate var text: String {
+    "\(id) \(version.escapedForDisplay()) of \(vendor.escapedForDisplay()), "
+      + "for interface \(interface.major).\(interface.minor)\n"
+      + Table(layers.map { ["  \($0.kind)", $0.facts] }).text
+  }
+
+  fileprivate var json: JSON {
+    .object([
+      "id": .string(id), "version": .string(version), "vendor": .string(vendor),
+      "path": .string(path),
+      "interface": .string("\(interface.major).\(interface.minor)"),
+      "layers": .array(
+        layers.map { layer in
+          .object([
+            "kind": .string(layer.kind.name), "version": .int(Int64(layer.version)),
+            "trainable": .bool(layer.gradient != .unsupported),
+          ])
+        }),
+    ])
+  }
+}
+
+extension LayerDefinition {
+  fileprivate var facts: String {
+    let inputs =
+      arity.upperBound == .max
+      ? "\(arity.lowerBound) or more inputs"
+      : arity.count > 1
+        ? "\(arity.lowerBound) to \(arity.upperBound) inputs"
+        : arity.lowerBound == 1 ? "1 input" : "\(arity.lowerBound) inputs"
+    let training = gradient == .unsupported ? "for inference only" : "can be trained through"
+    return "version \(version), \(inputs), \(training)"
+  }
+}

@@ -1,0 +1,186 @@
+import CLamina
+import Foundation
+import Lamina
+import LaminaPluginKit
+import LaminaPlugins
+import LaminaTestSupport
+import Testing
+
+/// y = w·(x + offset), w by channel.
+private struct ChannelScale: Layer {
+  static let kind: LayerKind = "com.example.channel_scale"
+  static let gradient = Gradient.supported(inputs: true, outputs: false)
+  let offset: Float
+
+  init(attributes: inout AttributeReader) throws {
+    offset = try attributes.float("offset", default: 0)
+  }
+  func encode(into attributes: inout AttributeWriter) { attributes.float("offset", offset) }
+
+  func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] {
+    [ParameterSpec("weight", try Shape([inputs[0].shape[1]]), initializer: .ones)]
+  }
+
+  func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] {
+    guard inputs[0].shape.rank == 4 else {
+      throw LaminaError(.shape, "expected 4 axes, found \(inputs[0].shape)")
+    }
+    return [TensorSpec(inputs[0].shape)]
+  }
+
+  private func channels(_ shape: Shape, _ body: (_ channel: Int, _ elements: Range<Int>) -> Void) {
+    let area = shape[2] * shape[3]
+    for map in 0..<shape[0] * shape[1] { body(map % shape[1], map * area..<(map + 1) * area) }
+  }
+
+  func forward(_ call: ForwardCall) throws {
+    let (x, y, w) = (call.inputs[0].floats, call.outputs[0].floats, call.parameters[0].floats)
+    channels(call.inputs[0].shape) { channel, elements in
+      for i in elements { y[i] = w[channel] * (x[i] + offset) }
+    }
+  }
+
+  func backward(_ call: BackwardCall) throws {
+    guard let x = call.inputs[0], let dy = call.outputGradients[0]?.floats else { return }
+    channels(x.shape) { channel, elements in
+      for i in elements {
+        call.inputGradients[0]?.floats[i] += call.parameters[0].floats[channel] * dy[i]
+        call.parameterGradients[0]?.floats[channel] += dy[i] * (x.floats[i] + offset)
+      }
+    }
+  }
+}
+
+private let exported = ExportedPlugin(
+  id: "com.example.kit", version: "1.0.0", vendor: "Example", layers: [ChannelScale.self])
+
+private func kitPlugin() throws -> Plugin {
+  try Plugin(entry: { host, error in
+    exported.enter(host, error).map { $0.assumingMemoryBound(to: lamina_plugin.self) }
+  })
+}
+
+private func mishPlugin() throws -> Plugin {
+  var options = PluginOptions()
+  options.cacheFolder =
+    FileManager.default.temporaryDirectory.appending(
+      path: "lamina-verdicts-\(getpid())"
+    ).path
+  return try Plugin.load(path: PluginBuilder.mish(), options: options)
+}
+
+private let scaleCases = [
+  LayerCase([[2, 3, 4, 5]]), LayerCase(["offset": 0.5], [[1, 4, 3, 3]]),
+]
+
+private let scaleReference: NaiveReference = { call in
+  var offset = 0.0
+  if case .float(let value) = call.attributes["offset"] { offset = value }
+  let (shape, x, w) = (call.inputs[0].shape, call.inputs[0].elements, call.parameters[0].elements)
+  let area = shape[2] * shape[3]
+  return [
+    NaiveTensor(shape, x.indices.map { w[$0 / area % shape[1]] * (x[$0] + offset) })
+  ]
+}
+
+@Suite struct PluginTests {
+  @Test func mishOfThePluginPassesTheHarness() throws {
+    let plugin = try mishPlugin()
+    #expect(plugin.id == "com.example.mish")
+    let reference: NaiveReference = { call in
+      [call.inputs[0].map { x in x * tanh(x > 50 ? x : log1p(exp(x))) }]
+    }
+    LayerHarness.check(
+      plugin.layers[0],
+      cases: [
+        LayerCase([TestInput([2, 3, 5, 7], in: -5...5)]),
+        LayerCase([TestInput([1, 16, 40, 33], in: -2...2)]), LayerCase([TestInput([0, 3, 2, 2])]),
+        LayerCase([TestInput([9000], in: -12...12)]),
+        LayerCase([TestInput([6], .float32, [0, -0.0, 88, -88, 100, .infinity])]),
+      ], reference: reference)
+  }
+
+  @Test func aSwiftLayerPassesTheHarnessInProcessAndThroughItsTables() throws {
+    LayerHarness.check(ChannelScale.self, cases: scaleCases, reference: scaleReference)
+    let plugin = try kitPlugin()
+    #expect(plugin.layers.map(\.kind) == ["com.example.channel_scale"])
+    LayerHarness.check(plugin.layers[0], cases: scaleCases, reference: scaleReference)
+  }
+
+  @Test func aSwiftLayersErrorsCrossTheTables() throws {
+    let registry = try LayerRegistry.standard.adding(kitPlugin())
+    let layer = try registry.makeLayer("com.example.channel_scale", [:]).layer
+    expectError(.shape, "expected 4 axes, found [3]") {
+      try layer.outputs(for: [TensorSpec([3])])
+    }
+    expectError(.graph, "expected attribute 'offset' to be a number, found a bool") {
+      try registry.makeLayer("com.example.channel_scale", ["offset": true])
+    }
+    expectError(.graph, "unknown attribute 'ofset', nearest is 'offset'") {
+      try registry.makeLayer("com.example.channel_scale", ["ofset": 1])
+    }
+  }
+
+  /// conv → `kind` → mean → dense.
+  private func model(_ kind: LayerKind, _ registry: LayerRegistry) throws -> Model {
+    var builder = GraphBuilder(name: "small", registry: registry)
+    let input = try builder.input("input", [.batch, 3, 8, 8])
+    let maps = try builder.add(
+      "lamina.conv2d", "conv", input, attributes: ["out_channels": 8, "kernel_size": [3, 3]])
+    let active = try builder.add(kind, "act", maps)
+    let pooled = try builder.add("lamina.global_average_pool", "pool", active)
+    let flat = try builder.add("lamina.flatten", "flatten", pooled)
+    try builder.output(
+      builder.add("lamina.dense", "fc", flat, attributes: ["out_features": 3]), name: "output")
+    return try Model(initializing: builder.graph, seed: 1, registry: registry)
+  }
+
+  @Test func aStepOfTrainingIsThatOfTheBuiltInMish() throws {
+    let registry = try LayerRegistry.standard.adding(mishPlugin())
+    let input = try Tensor(random: [4, 3, 8, 8], seed: 3)
+    let updates = try ["lamina.mish", "com.example.mish"].map { kind in
+      let session = try TrainingSession(model: model(LayerKind(kind), registry))
+      let outputs = try session.step([input.view], seed: 1) { outputs, gradients in
+        for i in 0..<outputs[0].shape.count { gradients[0].floats[i] = outputs[0].floats[i] }
+        return Array(outputs[0].elements(as: Float.self))
+      }
+      return outputs + session.weights.flatMap { $0.update.elements(as: Float.self) }
+    }
+    #expect(updates[0].count == updates[1].count)
+    let worst = zip(updates[0], updates[1]).map { abs($0 - $1) }.max() ?? 1
+    #expect(worst <= 1e-6)
+  }
+
+  @Test func aModelWithThePluginsLayerIsSavedAndOpened() throws {
+    try withTemporaryFolder { folder in
+      let registry = try LayerRegistry.standard.adding(mishPlugin())
+      let path = "\(folder)/model.safetensors"
+      let saved = try model("com.example.mish", registry)
+      try ModelFile.save(saved, to: path)
+      let input = try Tensor(random: [1, 3, 8, 8], seed: 3)
+      let opened = try ModelFile.load(path: path, registry: registry)
+      let outputs = try [saved, opened, model("lamina.mish", registry)].map {
+        try Session(model: $0).run([input])[0].elements(as: Float.self)
+      }
+      #expect(outputs[0] == outputs[1])
+      #expect(zip(outputs[0], outputs[2]).allSatisfy { abs($0 - $1) <= 1e-6 })
+      #expect(try ModelSummary(opened.graph).text.contains("com.example.mish"))
+      do {
+        _ = try ModelFile.load(path: path, registry: .standard)
+        Issue.record("expected an error, found none")
+      } catch let error as LaminaError {
+        #expect(error.description.contains("usually supplied by a plugin of 'com.example'"))
+      }
+    }
+  }
+
+  @Test func aFileIsLoadedOnce() throws {
+    let (first, second) = (try mishPlugin(), try mishPlugin())
+    #expect(first === second)
+    let registry = try LayerRegistry.standard.adding([first, second])
+    #expect(try registry.definition(of: "com.example.mish").provider == "com.example.mish")
+    expectError(
+      .argument, "com.example.mish of 'com.example.mish' is already supplied by 'com.example.mish'"
+    ) { try registry.adding(second) }
+  }
+}
