@@ -108,7 +108,7 @@ private func runSwift(
   _ = try folder.file("objects", Array((objects.joined(separator: "\n") + "\n").utf8))
   let maps =
     ["LaminaKernels", "LaminaImageShim"].map { "\(Tool.folder.path)/\($0).build" }
-    + ["CJPEG", "CPNG", "CZlib"].map { "\(packageRoot)/Sources/\($0)" }
+    + ["CJPEG", "CPNG", "CZlib"].map { "\(packageRoot)/Sources/\($0)" } + ["\(packageRoot)/include"]
   let libraries = try Tool.shell("pkg-config --libs libjpeg libpng zlib").output
   return try Tool.shell(
     """
