@@ -1,6 +1,7 @@
 # `make` lists the verbs. Nothing is written outside the folder except by `install`, and Debian packages that
 # are missing are installed only when make runs as root.
 
+SHELL := bash
 PREFIX ?= /usr/local
 DESTDIR ?=
 SWIFT ?= swift
@@ -73,7 +74,9 @@ test: check-headers packages-python ## run every test, in release
 	@$(MAKE) --no-print-directory install PREFIX=$(CURDIR)/$(STAGE) DESTDIR=
 	LAMINA_LIBRARY=$(CURDIR)/$(STAGE)/lib/liblamina.so PYTHONPATH=examples/python \
 	  $(PYTHON) -m unittest discover -s examples/python/tests
-	LAMINA_PREFIX=$(CURDIR)/$(STAGE) LAMINA_PYTHON="$$(command -v $(PYTHON))" $(SWIFT) test -c release
+	@set -o pipefail; LAMINA_PREFIX=$(CURDIR)/$(STAGE) LAMINA_PYTHON="$$(command -v $(PYTHON))" \
+	  $(SWIFT) test -c release 2>&1 | tee $(STAGE)/test.log || \
+	  { echo; echo "What failed:"; grep -aE '^✘|error:' $(STAGE)/test.log; exit 1; }
 
 demo: packages-python ## classify a cat from the command line, C and Python, and fit a ResNet to pictures of clothes
 	@[ -z "$(CLOTHES)" ] || [ "$$(id -u)" != 0 ] || (apt-get update -q && apt-get install -qy $(CLOTHES)) || true
