@@ -106,7 +106,7 @@ extension Plugin {
     }
   }
 
-  /// The plugin whose tables `entry`, a function of the program's own, returns. It is called once.
+  /// The plugin whose tables `entry`, a function of the program's own, returns: one for all who ask.
   ///
   /// - Parameter logger: receives what the plugin logs, beside those of earlier calls with the same function.
   /// - Throws: as `init(entry:)`.

@@ -191,8 +191,7 @@ typedef const struct lamina_plugin *(*lamina_plugin_entry_function)(const struct
                                                                     lamina_error *error);
 
 /// Adds layers of the program's own, all or none: `entry` returns their tables as the function that
-/// a plugin exports does. It is called once, whatever the number of contexts; it and the tables are
-/// immortal. `replace` 1: they take the place of layers of the same kinds, in models that are loaded
+/// a plugin exports does, the same at each call. It and the tables are immortal. `replace` 1: they take the place of layers of the same kinds, in models that are loaded
 /// from then on; 0: a kind that is taken is an error that names both providers, and adding the same
 /// again changes nothing. Indices of `lamina_context_layer_info` may change. Owns and hands out
 /// nothing. [any]

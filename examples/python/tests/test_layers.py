@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import unittest
@@ -402,6 +403,24 @@ class PythonLayerTests(Case):
         self.assertEqual(trainer.value("a.seen").tolist(), [3])
         self.assertNotEqual(trainer.value("a.weight").tolist(), [0.5, 0.5])
 
+    def test_training_from_data_goes_through_python_layers(self):
+        rng = np.random.default_rng(0)
+        items, classes = rng.standard_normal((24, 1, 28, 28), np.float32), np.arange(24) % 10
+        data = lamina.Dataset.from_arrays(items, classes, validation=4)
+        model = lamina.from_graph(replaced(Mish.kind, {}), seed=3, context=self.context)
+        trainer = lamina.Trainer(model, data, epochs=2, batch_size=8)
+        done = []
+        thread = threading.Thread(target=lambda: done.append(trainer.fit()))
+        thread.start()
+        while thread.is_alive():
+            model.run(items[:1])
+        self.assertEqual(done, ["completed"])
+        self.assertLess(trainer.history[1]["loss"], trainer.history[0]["loss"])
+        failing = self.model(("fc", "lamina.dense", ["x"], {"out_features": 3}), ("a", Odd.kind, ["fc"], {"how": ""}))
+        data = lamina.Dataset.from_arrays(np.ones((4, 2), np.float32), [0, 1, 2, 0])
+        error = self.check_error(10, "KeyError: 'no way back'", lambda: lamina.Trainer(failing, data).fit())
+        self.assertIsInstance(error.__cause__, KeyError)
+
     def test_models_with_python_layers_are_saved(self):
         model = self.model(("a", Mish.kind, ["x"], {"scale": 0.5}))
         with tempfile.TemporaryDirectory() as folder:
@@ -411,6 +430,15 @@ class PythonLayerTests(Case):
             x = np.ones((1, 2), np.float32)
             np.testing.assert_array_equal(again.run(x)[0], model.run(x)[0])
             self.assertEqual(again.layers[0].attributes, {"scale": 0.5})
+
+    def test_the_example_trains(self):
+        found = subprocess.run([sys.executable, ROOT / "examples/python/own_layer.py"], stdout=subprocess.PIPE,
+                               text=True, check=True,
+                               env={**os.environ, "PYTHONPATH": str(ROOT / "examples/python")}).stdout
+        losses = [float(line.split()[-1]) for line in found.splitlines() if line.startswith("epoch")]
+        self.assertEqual(losses, sorted(losses, reverse=True))
+        self.assertEqual(len(losses), 3)
+        self.assertIn("relu1: a = [", found)
 
     def test_classes_that_make_no_sense_are_refused(self):
         def made(**members):
