@@ -304,7 +304,7 @@ def _specs(tensors: Any, count: int) -> list[TensorSpec]:
 def _describe(target: Any, spec: TensorSpec | ParameterSpec, what: str) -> None:
     """Writes shape and type."""
     shape = tuple(int(extent) for extent in spec.shape)
-    if spec.type not in TYPES or len(shape) > c.MAX_RANK:
+    if spec.type not in TYPES or len(shape) > c.MAX_RANK or not all(0 <= extent < 1 << 31 for extent in shape):
         raise ValueError(f"{what}: no tensor can be {spec.type} {list(shape)}")
     target.type = TYPES.index(spec.type) + 1
     target.rank = len(shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import hashlib
 import json
 import os
@@ -34,7 +35,8 @@ class Value(NamedTuple):
 
 
 class Parameter:
-    """A parameter of a layer. NumPy and other array libraries take it as an array, which is a copy."""
+    """A parameter of a layer. NumPy and other array libraries take it as an array, which is a copy: of bfloat16
+    one of the bits, as uint16."""
 
     def __init__(self, model: Handle, found: Mapping[str, Any]) -> None:
         self._model = model
@@ -332,6 +334,17 @@ class _State:
         c.call("model_get_info", number, byref(self.info))
         self.inputs = [self.value("input", index) for index in range(self.info.input_count)]
 
+    @functools.cached_property
+    def layers(self) -> Nodes:
+        found = json.loads(c.text("model_get_text", self.handle.number, c.TEXTS["layers"]))
+        return Nodes(
+            Node(node["name"], node["kind"], node["version"], node["provider"], node["attributes"],
+                 tuple(node["inputs"]),
+                 tuple(Value(value["name"], value["type"] or "", tuple(value["shape"] or ()))
+                       for value in node["outputs"]),
+                 {parameter["name"]: Parameter(self.handle, parameter) for parameter in node["parameters"]})
+            for node in found)
+
     def value(self, kind: str, index: int) -> Value:
         info = c.ValueInfo()
         c.call(f"model_get_{kind}", self.handle.number, index, byref(info))
@@ -411,15 +424,7 @@ class Model:
     def layers(self) -> Nodes:
         """The layers in order: names, kinds, attributes, inputs, outputs, parameters. Also by name:
         `model.layers["conv1"]`."""
-        handle = self._handle
-        found = json.loads(c.text("model_get_text", handle.number, c.TEXTS["layers"]))
-        return Nodes(
-            Node(node["name"], node["kind"], node["version"], node["provider"], node["attributes"],
-                 tuple(node["inputs"]),
-                 tuple(Value(value["name"], value["type"] or "", tuple(value["shape"] or ()))
-                       for value in node["outputs"]),
-                 {parameter["name"]: Parameter(handle, parameter) for parameter in node["parameters"]})
-            for node in found)
+        return self._state.layers
 
     @property
     def graph(self) -> dict[str, Any]:

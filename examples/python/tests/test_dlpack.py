@@ -79,6 +79,11 @@ class DLPackTests(unittest.TestCase):
         self.check_error("input input: expected a tensor that NumPy can share, found Broken: no way out",
                          lambda: self.model.run(Broken(self.batch)))
 
+    def test_pictures_come_from_any_library(self):
+        pixels = np.arange(28 * 28 * 3, dtype=np.uint8).reshape(28, 28, 3)
+        self.assertEqual(self.model.predict(Foreign(pixels)), self.model.predict(pixels))
+        np.testing.assert_array_equal(self.model.preprocess([Foreign(pixels)]), self.model.preprocess(pixels))
+
     def test_results_go_to_any_library(self):
         [output] = self.model.run(self.batch)
         self.assertEqual(output.__dlpack_device__()[0], 1)
