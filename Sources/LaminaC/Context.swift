@@ -50,18 +50,26 @@ final class ContextObject: HandleObject, @unchecked Sendable {
 
   /// Adds the layers of a plugin, all or none; one that is there already is left alone.
   ///
+  /// - Parameter replacing: whether its layers take the place of those of the same kinds.
   /// - Throws: `argument` when a kind is taken, naming both providers.
-  func add(_ plugin: Plugin) throws {
+  func add(_ plugin: Plugin, replacing: Bool = false) throws {
     try supply.withLock { supply in
-      guard !supply.plugins.contains(where: { $0 === plugin }) else { return }
-      let registry = try supply.registry.adding([plugin])
-      let layers = supply.layers + (try plugin.layers.map(info))
+      let isThere = supply.plugins.contains { $0 === plugin }
+      guard replacing || !isThere else { return }
+      let registry =
+        try replacing
+        ? supply.registry.adding(plugin, replacing: true) : supply.registry.adding([plugin])
+      let kinds = Set(plugin.layers.map(\.kind.name))
+      let kept = supply.layers.filter { layer in
+        layer.kind.map { !kinds.contains(String(cString: $0)) } ?? false
+      }
+      let layers = kept + (try plugin.layers.map(info))
       supply.layers = layers.sorted { a, b in
         guard let a = a.kind, let b = b.kind else { return false }
         return isBefore(a, b)
       }
       supply.registry = registry
-      supply.plugins.append(plugin)
+      if !isThere { supply.plugins.append(plugin) }
     }
   }
 
@@ -153,6 +161,24 @@ public func lamina_context_load_plugin(
     let plugin = try Plugin.load(path: text(path, "path"), logger: object)
     try object.add(plugin)
     object.log(LAMINA_LOG_INFO, "loaded plugin \(plugin.id) \(plugin.version)")
+  }
+}
+
+/// `lamina_context_register_plugin` of `lamina.h`.
+@_cdecl("lamina_context_register_plugin") @implementation
+public func lamina_context_register_plugin(
+  _ context: lamina_context, _ entry: lamina_plugin_entry_function?, _ replace: Int32,
+  _ error: UnsafeMutablePointer<lamina_error>?
+) -> lamina_status {
+  perform(error) {
+    let object = try handles.object(context, ContextObject.self)
+    guard let entry else {
+      throw LaminaError(.argument, "expected a pointer, found NULL", path: "entry")
+    }
+    guard replace == 0 || replace == 1 else {
+      throw LaminaError(.argument, "expected 0 or 1, found \(replace)", path: "replace")
+    }
+    try object.add(Plugin.load(entry: entry, logger: object), replacing: replace == 1)
   }
 }
 

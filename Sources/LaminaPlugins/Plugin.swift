@@ -63,7 +63,8 @@ public final class Plugin: Sendable {
     }
     let id = try tableName(table.id, "id")
     self.id = id
-    version = try tableText(table.version, "version")
+    let version = try tableText(table.version, "version")
+    self.version = version
     vendor = try tableText(table.vendor, "vendor")
     let count = UInt(bitPattern: table.class_count)
     guard count >= 1, count <= 4096 else {
@@ -78,7 +79,7 @@ public final class Plugin: Sendable {
         throw LaminaError.broken("expected a layer class at \(index), found NULL")
       }
       let layerClass = try withErrorPath("class \(index)") {
-        try PluginLayerClass(pointer, plugin: id)
+        try PluginLayerClass(pointer, plugin: id, version: version)
       }
       guard kinds.insert(layerClass.kind).inserted else {
         throw LaminaError.broken("two layer classes are '\(layerClass.kind)'")

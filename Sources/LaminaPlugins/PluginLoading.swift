@@ -12,6 +12,9 @@ import Synchronization
 /// The plugins of this process by their files: a library is loaded once and never closed.
 private let loadedPlugins = Mutex<[PluginFile: Plugin]>([:])
 
+/// The plugins of the program's own by the addresses of their entry functions, which are immortal.
+private let ownPlugins = Mutex<[Int: Plugin]>([:])
+
 /// How plugins are looked at before they are loaded.
 public struct PluginOptions: Sendable {
   /// Longest that a plugin may take in the child process in which it is loaded first.
@@ -108,6 +111,23 @@ extension Plugin {
     } catch let error as LaminaError {
       throw LaminaError(error.code, error.description, path: "LAMINA_PLUGIN_PATH")
     }
+  }
+
+  /// The plugin whose tables `entry`, a function of the program's own, returns: one for all who ask.
+  ///
+  /// - Parameter logger: receives what the plugin logs, beside those of earlier calls with the same function.
+  /// - Throws: as `init(entry:)`.
+  package static func load(entry: Entry, logger: (any PluginLogger)? = nil) throws -> Plugin {
+    let address = unsafeBitCast(entry, to: Int.self)
+    let known = ownPlugins.withLock { $0[address] }
+    let made = try known ?? Plugin(entry: entry)
+    let plugin = ownPlugins.withLock { plugins in
+      let plugin = plugins[address] ?? made
+      plugins[address] = plugin
+      return plugin
+    }
+    if let logger { plugin.log.add(logger) }
+    return plugin
   }
 
   /// The libraries in a folder; nil when it is none.
