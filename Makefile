@@ -129,7 +129,7 @@ RECORD ?=
 check-abi: ## compare functions, structs and constants of the headers with the recorded ones; RECORD=yes adds new ones
 	python3 Tests/abi.py $(if $(wildcard $(LIBRARY)),--library $(LIBRARY)) $(if $(RECORD),--record)
 
-C_SOURCES = $(wildcard include/lamina/*.h Sources/*/*.[ch] Sources/*/include/*.h examples/c/*.c examples/cpp/*.cpp)
+C_SOURCES = $(wildcard include/lamina/*.h Sources/*/*.[ch] Sources/*/include/*.h examples/c/*.c examples/cpp/*.cpp plugins/*/*.c)
 format: ## put every file into the project's format
 	$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests
 	clang-format -i $(C_SOURCES)
