@@ -81,6 +81,11 @@ private let inferenceRows: [Row] = [
       lamina_context_load_plugin(call.handles[0], $0, call.error)
     }
   },
+  Row(name: "lamina_context_replace_layers", handles: [.context], pointers: ["path"]) { call in
+    call.text("path", (try? PluginBuilder.mish()) ?? "") {
+      lamina_context_replace_layers(call.handles[0], $0, call.error)
+    }
+  },
   Row(name: "lamina_model_load", handles: [.context], pointers: ["path", "model"]) { call in
     call.text("path", call.fixture.path) { path in
       releasing(lamina_model_release, call.out("model")) {

@@ -172,15 +172,21 @@ LAMINA_API lamina_status lamina_context_layer_info(lamina_context context, size_
                                                    lamina_layer_info *info, lamina_error *error);
 
 /// Loads the plugin at `path`, a shared library made with `lamina_plugin.h`, and adds its layers,
-/// all or none. A plugin is code: load only what you would link. One that was not seen before is
-/// loaded by a process of its own first; if it crashes or hangs there, it is refused until its file
-/// changes. A plugin stays loaded until the process ends; loading it again changes nothing. Models
-/// that were loaded before are not touched, and indices of `lamina_context_layer_info` may change.
-/// Nothing is loaded because a model asks for it, and `lamina_context_create` loads what the
-/// variable `LAMINA_PLUGIN_PATH` lists: absolute paths of libraries and folders, with `:` between
-/// them. Owns and hands out nothing. [any]
+/// all or none, and its image decoders. A plugin is code: load only what you would link. One that
+/// was not seen before is loaded by a process of its own first; if it crashes or hangs there, it is
+/// refused until its file changes. A plugin stays loaded until the process ends; loading it again
+/// changes nothing. Models that were loaded before are not touched, and indices of
+/// `lamina_context_layer_info` may change. Nothing is loaded because a model asks for it, and
+/// `lamina_context_create` loads what the variable `LAMINA_PLUGIN_PATH` lists: absolute paths of
+/// libraries and folders, with `:` between them. Owns and hands out nothing. [any]
 LAMINA_API lamina_status lamina_context_load_plugin(lamina_context context, const char *path,
                                                     lamina_error *error);
+
+/// The same, but where a kind is there already, of Lamina's own or of another plugin's, the
+/// plugin's layer takes its place: a faster kernel for `lamina.conv2d`, say. Such layers are
+/// neither fused with others nor removed. Owns and hands out nothing. [any]
+LAMINA_API lamina_status lamina_context_replace_layers(lamina_context context, const char *path,
+                                                       lamina_error *error);
 
 /// Number of architectures `lamina_model_create` knows. Owns and hands out nothing. [any]
 LAMINA_API size_t lamina_catalog_count(void);
