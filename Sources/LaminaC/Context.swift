@@ -182,6 +182,24 @@ private func loadPlugin(
   object.log(LAMINA_LOG_INFO, "loaded plugin \(plugin.id) \(plugin.version)")
 }
 
+/// `lamina_context_register_plugin` of `lamina.h`.
+@_cdecl("lamina_context_register_plugin") @implementation
+public func lamina_context_register_plugin(
+  _ context: lamina_context, _ entry: lamina_plugin_entry_function?, _ replace: Int32,
+  _ error: UnsafeMutablePointer<lamina_error>?
+) -> lamina_status {
+  perform(error) {
+    let object = try handles.object(context, ContextObject.self)
+    guard let entry else {
+      throw LaminaError(.argument, "expected a pointer, found NULL", path: "entry")
+    }
+    guard replace == 0 || replace == 1 else {
+      throw LaminaError(.argument, "expected 0 or 1, found \(replace)", path: "replace")
+    }
+    try object.add(Plugin.load(entry: entry, logger: object), replacing: replace == 1)
+  }
+}
+
 /// The element at a position the caller gives.
 ///
 /// - Throws: `argument` when there is none.

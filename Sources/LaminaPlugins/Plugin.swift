@@ -19,6 +19,8 @@ public final class Plugin: Sendable {
   public let layers: [LayerDefinition]
   /// What it decodes beside JPEG and PNG.
   public let imageDecoders: [any ImageDecoder]
+  /// The same as the host reads them.
+  let classes: [PluginLayerClass]
   let log: PluginLog
 
   /// The function that a plugin exports.
@@ -84,18 +86,19 @@ public final class Plugin: Sendable {
       throw LaminaError.broken("expected \(count) layer classes, found NULL")
     }
     var kinds: Set<LayerKind> = []
-    layers = try (0..<Int(count)).map { index in
+    self.classes = try (0..<Int(count)).map { index in
       guard let pointer = classes?[index] else {
         throw LaminaError.broken("expected a layer class at \(index), found NULL")
       }
-      let definition = try withErrorPath("class \(index)") {
-        try PluginLayerClass(pointer, plugin: id, version: version).definition
+      let layerClass = try withErrorPath("class \(index)") {
+        try PluginLayerClass(pointer, plugin: id, version: version)
       }
-      guard kinds.insert(definition.kind).inserted else {
-        throw LaminaError.broken("two layer classes are '\(definition.kind)'")
+      guard kinds.insert(layerClass.kind).inserted else {
+        throw LaminaError.broken("two layer classes are '\(layerClass.kind)'")
       }
-      return definition
+      return layerClass
     }
+    layers = self.classes.map(\.definition)
   }
 }
 

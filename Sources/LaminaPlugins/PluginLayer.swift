@@ -82,10 +82,10 @@ struct PluginLayer: Layer {
   let layerClass: PluginLayerClass
   let attributes: Attributes
   let outputCount: Int
-  private let instance: Instance
+  let instance: Instance
 
   /// What the plugin's `create` made.
-  private final class Instance: @unchecked Sendable {
+  final class Instance: @unchecked Sendable {
     let layerClass: PluginLayerClass
     private(set) var pointer: UnsafeMutableRawPointer?
 

@@ -13,7 +13,8 @@
 ///     return &plugin;
 ///   }
 ///
-/// `plugins/mish-c` is a complete one.
+/// `plugins/mish-c` is a complete one. A program that links Lamina needs no shared library for layers
+/// of its own: it hands such a function to `lamina_context_register_plugin` of `lamina.h`.
 ///
 /// Rules for both sides:
 ///
