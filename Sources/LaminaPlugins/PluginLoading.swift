@@ -36,7 +36,8 @@ extension Plugin {
   ///
   /// - Parameter logger: receives what the plugin logs, beside those of earlier loads of the same file.
   /// - Throws: `notFound`, `io`; `argument` for a file that others may write; `format` when it is no library or no
-  ///   plugin, or its tables break a rule; `unsupported` when it was made for another interface, or is in quarantine.
+  ///   plugin, or its tables break a rule; `unsupported` when it was made for another interface, or is in quarantine;
+  ///   `state` when the process has loaded another file from the path.
   public static func load(
     path: String, options: PluginOptions = PluginOptions(), logger: (any PluginLogger)? = nil
   ) throws -> Plugin {
@@ -46,6 +47,12 @@ extension Plugin {
       return plugin
     }
     return try withErrorPath(path.escapedForDisplay(limit: 512)) {
+      // The system gives what it loaded from a path for as long as the process lives.
+      guard !loadedPlugins.withLock({ $0.keys.contains { $0.path == file.path && $0 != file } })
+      else {
+        throw LaminaError(
+          .state, "another file was loaded from this path; a new process loads the one there now")
+      }
       try probe(file, options)
       let plugin = try Plugin(entry: entry(of: file), path: file.path, logger: logger)
       return loadedPlugins.withLock { plugins in

@@ -144,9 +144,11 @@ extension Trial {
     let run = try changed.forward { $0.isTraining = true }
     var sum = 0.0
     for (number, spec) in outputs.enumerated() where spec.type == .float32 {
-      let values = TensorView(spec.shape, spec.type, run.outputs[number].address).floats
-      weights[number].withElements(of: Float.self) { weights in
-        for i in weights.indices { sum += Double(values[i]) * Double(weights[i]) }
+      withExtendedLifetime(run) {
+        let values = TensorView(spec.shape, spec.type, run.outputs[number].address).floats
+        weights[number].withElements(of: Float.self) { weights in
+          for i in weights.indices { sum += Double(values[i]) * Double(weights[i]) }
+        }
       }
     }
     return sum
@@ -155,7 +157,10 @@ extension Trial {
   /// Compares the gradient of one tensor with central differences. Elements near a kink, where differences by other
   /// steps give another slope, do not count.
   fileprivate func checkGradient(_ target: Int, _ spec: TensorSpec) throws {
-    guard let found = try backward(base: 900).gradients[target] else { return }
+    guard let memory = try backward(base: 900).gradients[target] else { return }
+    let found = withExtendedLifetime(memory) {
+      Array(memory.bytes.bindMemory(to: Float.self))
+    }
     let base = try Self.random(spec, 900, "base \(target)")
     let weights = try outputs.indices.map { try outputGradient($0) }
     let step: Float = 0x1p-7
@@ -166,7 +171,7 @@ extension Trial {
       }
       let numeric = try slope(step, step)
       let start = base.withElements(of: Float.self) { Double($0[index]) }
-      let gradient = Double(found.address.load(fromByteOffset: index * 4, as: Float.self)) - start
+      let gradient = Double(found[index]) - start
       let limit = 1e-2 * max(1, abs(numeric))
       guard !(abs(gradient - numeric) <= limit) else { continue }
       let near = step / 4
@@ -209,14 +214,16 @@ extension Trial {
         continue
       }
       let sum = try FencedMemory(Trial.random(spec, 3, "base \(index)"))
-      let (target, gradient) = (
-        sum.address.assumingMemoryBound(to: Float.self),
-        plain.address.assumingMemoryBound(to: Float.self)
-      )
-      for i in 0..<spec.shape.count { target[i] += gradient[i] }
-      try expectClose(
-        added.address, sum.address, spec,
-        "expected backward to add to the gradient of \(trial.name(index)): it")
+      try withExtendedLifetime((added, plain, sum)) {
+        let (target, gradient) = (
+          sum.address.assumingMemoryBound(to: Float.self),
+          plain.address.assumingMemoryBound(to: Float.self)
+        )
+        for i in 0..<spec.shape.count { target[i] += gradient[i] }
+        try expectClose(
+          added.address, sum.address, spec,
+          "expected backward to add to the gradient of \(trial.name(index)): it")
+      }
     }
   }
 }
@@ -239,9 +246,13 @@ extension Trial {
     let run = try trial.backward(isZero: true, base: 3)
     for (index, spec) in trial.differentiable.enumerated() {
       guard let spec, let found = run.gradients[index] else { continue }
-      try expectClose(
-        found.address, FencedMemory(Trial.random(spec, 3, "base \(index)")).address, spec,
-        "expected no gradient of the outputs to add nothing: the gradient of \(trial.name(index))")
+      let base = try FencedMemory(Trial.random(spec, 3, "base \(index)"))
+      try withExtendedLifetime((found, base)) {
+        try expectClose(
+          found.address, base.address, spec,
+          "expected no gradient of the outputs to add nothing: the gradient of \(trial.name(index))"
+        )
+      }
     }
   }
 }
@@ -268,8 +279,10 @@ extension Trial {
     for (index, memory) in run.outputGradients.enumerated() {
       guard let memory else { continue }
       let before = try FencedMemory(trial.outputGradient(index))
-      guard firstDifference(memory.address, before.address, trial.outputs[index]) == nil else {
-        throw LaminaError(.format, "backward changes the gradient of output \(index)")
+      try withExtendedLifetime((memory, before)) {
+        guard firstDifference(memory.address, before.address, trial.outputs[index]) == nil else {
+          throw LaminaError(.format, "backward changes the gradient of output \(index)")
+        }
       }
     }
     try run.forward.expectSame(

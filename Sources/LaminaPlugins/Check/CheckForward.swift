@@ -173,10 +173,12 @@ extension CheckSubject {
       }
       let single = try part.forward()
       for (index, spec) in part.outputs.enumerated() {
-        try expectClose(
-          whole.outputs[index].address + image * spec.byteCount, single.outputs[index].address,
-          spec,
-          "expected image \(image) of a batch to give what it gives alone: output \(index)")
+        try withExtendedLifetime((whole, single)) {
+          try expectClose(
+            whole.outputs[index].address + image * spec.byteCount, single.outputs[index].address,
+            spec,
+            "expected image \(image) of a batch to give what it gives alone: output \(index)")
+        }
       }
     }
   }
@@ -296,9 +298,11 @@ func expectClose(
     }
     try found[index].withBytes { bytes in
       guard let address = bytes.baseAddress else { return }
-      try expectClose(
-        address, expected.outputs[index].address, spec,
-        "expected a graph to give what the layer gives: output \(index)")
+      try withExtendedLifetime(expected) {
+        try expectClose(
+          address, expected.outputs[index].address, spec,
+          "expected a graph to give what the layer gives: output \(index)")
+      }
     }
   }
 }

@@ -244,12 +244,12 @@ private func expectRefused(_ subject: CheckSubject, _ count: Int) throws {
         continue
       }
       refusals += 1
-      let message = place.bytes[8...]
+      let message = withExtendedLifetime(place) { Array(place.bytes[8...]) }
       let found = "found of \(inputs.map(\.description).joined(separator: ", "))"
       guard LaminaError.Code(rawValue: status) != nil else {
         throw LaminaError(.format, "expected a status of lamina_types.h, \(found): \(status)")
       }
-      guard let end = message.firstIndex(of: 0), end > 8 else {
+      guard let end = message.firstIndex(of: 0), end > 0 else {
         throw LaminaError(.format, "expected a text that ends with NUL as an error, \(found) none")
       }
       guard let text = String(validating: message[..<end], as: UTF8.self), !text.contains("\n")

@@ -9,9 +9,9 @@ import LaminaCore
 #endif
 
 /// Memory with guard bytes before and behind it, between two pages that nobody may touch. Read as `float32`, the guard
-/// bytes are NaN.
+/// bytes are 1.53, so that what is added to them shows.
 final class FencedMemory: @unchecked Sendable {
-  private static let pattern: [UInt8] = [0xA5, 0x5A, 0xC3, 0xFF]
+  private static let pattern: [UInt8] = [0x5A, 0xA5, 0xC3, 0x3F]
   private static let guardBytes = 64
 
   /// First byte: aligned to 64, or `byteCount` before a page that nobody may touch.

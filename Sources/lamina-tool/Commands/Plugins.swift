@@ -53,18 +53,38 @@ private final class PluginMessages: PluginLogger {
 
 extension Command {
   static let plugin = Command(
-    name: "plugin", summary: "tell what plugins supply, or try one again that crashed",
-    operands: "list|info|retry [FILE…]", operandCount: 1...Int.max, options: [.json],
+    name: "plugin", summary: "tell what plugins supply, check one, or begin a new one",
+    operands: "list|info|check|new|retry [FILE…]", operandCount: 1...Int.max,
+    options: [
+      .json, .checkCase, .checkSeed, .checkSeconds, .checkAttributes, .checkInput, .language,
+      .folder, .package,
+    ],
     example: """
       $ lamina plugin info ./mish.so
       com.example.mish 1.0.0 of Example, for interface 1.0
         com.example.mish  version 1, 1 input, can be trained through
       'list' shows those of LAMINA_PLUGIN_PATH too. 'retry' loads a plugin that is in quarantine.
+      $ lamina plugin new --language c prelu && cd prelu && make
+      $ lamina plugin check ./prelu.so
+      ./prelu.so
+        passed   load
+        …
+      'new NAME' writes a plugin with one layer, to be changed. 'check FILE' tries every layer of
+      a plugin in some 60 ways, each in a process of its own; exit status 1: one of them failed.
       """
   ) { arguments in
     let (verb, files) = (arguments.operands[0], Array(arguments.operands.dropFirst()))
+    for (owner, options) in optionsOfVerbs where owner != verb {
+      for option in options where arguments.has(option) {
+        throw UsageError("'\(verb.escapedForDisplay())' takes no option '--\(option.name)'")
+      }
+    }
     let plugins: [Plugin]
     switch verb {
+    case "check":
+      return try PluginChecking(only(files, "check FILE"), arguments).run()
+    case "new":
+      return try PluginTemplate(only(files, "new NAME"), arguments).write()
     case "list": plugins = try arguments.plugins(files)
     case "info", "retry":
       guard !files.isEmpty else { throw UsageError("expected \(verb) FILE…, found only '\(verb)'") }
@@ -75,7 +95,7 @@ extension Command {
       }
     default:
       throw UsageError(
-        "expected list, info or retry, found '\(verb.escapedForDisplay())'")
+        "expected list, info, check, new or retry, found '\(verb.escapedForDisplay())'")
     }
     if arguments.has(.json) {
       try Terminal.write(JSON.array(plugins.map(\.json)).text(pretty: true) + "\n")
@@ -91,6 +111,22 @@ extension Command {
     }
     return .done
   }
+}
+
+/// Options that belong to one verb.
+private let optionsOfVerbs: [(verb: String, options: [Option])] = [
+  ("check", [.checkCase, .checkSeed, .checkSeconds, .checkAttributes, .checkInput]),
+  ("new", [.language, .folder, .package]),
+]
+
+/// The one word behind a verb.
+private func only(_ words: [String], _ expected: String) throws -> String {
+  guard words.count == 1 else {
+    let verb = expected.prefix { $0 != " " }
+    let found = words.isEmpty ? "only '\(verb)'" : "\(words.count) words behind '\(verb)'"
+    throw UsageError("expected \(expected), found \(found)")
+  }
+  return words[0]
 }
 
 extension Plugin {
