@@ -1,7 +1,9 @@
 # `make` lists the verbs. Nothing is written outside the folder except by `install`, and Debian packages that
 # are missing are installed only when make runs as root.
 
+SHELL := bash
 PREFIX ?= /usr/local
+LIBDIR ?= lib
 DESTDIR ?=
 SWIFT ?= swift
 BUILD := .build/release
@@ -10,12 +12,10 @@ PROGRAM := $(DIST)/lamina
 LIBRARY := $(DIST)/liblamina.so
 # Where `test` and `demo` install to.
 STAGE := .build/stage
-VERSION := $(shell sed -n 's/^.define LAMINA_VERSION_[A-Z]* //p' include/lamina/lamina.h | paste -sd.)
-# A program runs with every library of its series: of 0.x, all with the same x; from 1.0 on, all with the same 1.
-SERIES := $(basename $(VERSION))
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo bench bench-peers bench-train parity conformance format lint check-headers install uninstall clean
+.PHONY: help build test demo bench bench-peers bench-train parity conformance format lint check-headers check-abi
+.PHONY: install uninstall wheel deb docs clean
 .PHONY: packages packages-python packages-venv
 
 help:
@@ -71,9 +71,12 @@ build: packages ## build the program `lamina` and the library liblamina.so
 
 test: check-headers packages-python ## run every test, in release
 	@$(MAKE) --no-print-directory install PREFIX=$(CURDIR)/$(STAGE) DESTDIR=
+	@$(MAKE) --no-print-directory check-abi
 	LAMINA_LIBRARY=$(CURDIR)/$(STAGE)/lib/liblamina.so PYTHONPATH=examples/python \
 	  $(PYTHON) -m unittest discover -s examples/python/tests
-	LAMINA_PREFIX=$(CURDIR)/$(STAGE) LAMINA_PYTHON="$$(command -v $(PYTHON))" $(SWIFT) test -c release
+	@set -o pipefail; LAMINA_PREFIX=$(CURDIR)/$(STAGE) LAMINA_PYTHON="$$(command -v $(PYTHON))" \
+	  $(SWIFT) test -c release 2>&1 | tee $(STAGE)/test.log || \
+	  { echo; echo "What failed:"; grep -aE '^✘|error:' $(STAGE)/test.log; exit 1; }
 
 demo: packages-python ## classify a cat from the command line, C and Python, and fit a ResNet to pictures of clothes
 	@[ -z "$(CLOTHES)" ] || [ "$$(id -u)" != 0 ] || (apt-get update -q && apt-get install -qy $(CLOTHES)) || true
@@ -122,7 +125,11 @@ check-headers: ## compile the public headers as C99, C11, C17, C++11, C++17 and 
 	  done; \
 	done
 
-C_SOURCES = $(wildcard include/lamina/*.h Sources/*/*.[ch] Sources/*/include/*.h examples/c/*.c)
+RECORD ?=
+check-abi: ## compare functions, structs and constants of the headers with the recorded ones; RECORD=yes adds new ones
+	python3 Tests/abi.py $(if $(wildcard $(LIBRARY)),--library $(LIBRARY)) $(if $(RECORD),--record)
+
+C_SOURCES = $(wildcard include/lamina/*.h Sources/*/*.[ch] Sources/*/include/*.h examples/c/*.c examples/cpp/*.cpp)
 format: ## put every file into the project's format
 	$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests
 	clang-format -i $(C_SOURCES)
@@ -131,23 +138,23 @@ lint: ## check format, doc comments and forced unwraps
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
 	clang-format --dry-run -Werror $(C_SOURCES)
 
-LIB := $(DESTDIR)$(PREFIX)/lib
-install: build ## install program, library, headers and lamina.pc under PREFIX
-	install -d $(DESTDIR)$(PREFIX)/bin $(LIB)/pkgconfig $(DESTDIR)$(PREFIX)/include/lamina
-	install -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/lamina
-	install -m 755 $(LIBRARY) $(LIB)/liblamina.so.$(SERIES)
-	ln -sf liblamina.so.$(SERIES) $(LIB)/liblamina.so
-	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/lamina
-	printf '%s\n' 'prefix=$${pcfiledir}/../..' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' \
-	  'Name: lamina' 'Description: inference of convolutional networks' 'Version: $(VERSION)' \
-	  'Libs: -L$${libdir} -llamina' 'Libs.private: -ljpeg -lpng -lz -lstdc++ -lm' \
-	  'Cflags: -I$${includedir}' > $(LIB)/pkgconfig/lamina.pc
+INSTALL := LIBDIR=$(LIBDIR) sh Sources/LaminaC/install/install.sh
+install: build ## install program, library, headers, manual, completions and plugins under PREFIX
+	$(INSTALL) tree $(DIST)/tree
+	$(INSTALL) add $(DIST)/tree $(DESTDIR)$(PREFIX)
 	case "$(DESTDIR)$(PREFIX)" in /usr|/usr/local) ldconfig ;; esac
 
 uninstall: ## remove what install put under PREFIX
-	rm -f $(DESTDIR)$(PREFIX)/bin/lamina $(LIB)/liblamina.so $(LIB)/liblamina.so.$(SERIES) \
-	  $(LIB)/pkgconfig/lamina.pc $(addprefix $(DESTDIR)$(PREFIX)/,$(HEADERS))
-	rmdir $(DESTDIR)$(PREFIX)/include/lamina 2>/dev/null || true
+	$(INSTALL) remove $(DESTDIR)$(PREFIX)
+
+WHEEL := .build/wheel
+wheel: build ## make a wheel for pip, with the library inside, in dist
+	PICTURES=static sh Sources/LaminaC/link.sh $(WHEEL)
+	python3 Sources/LaminaC/install/wheel.py $(WHEEL)/liblamina.so dist
+
+deb: build ## make a Debian package in dist
+	$(call install_packages,$(call need,command -v dpkg-shlibdeps,dpkg-dev))
+	sh Sources/LaminaC/install/deb.sh dist
 
 clean: ## remove what was built; downloads and environments stay
 	rm -rf .build

@@ -43,7 +43,7 @@ let package = Package(
         "CLamina", "LaminaCore", "LaminaLayers", "LaminaBlocks", "LaminaModels", "LaminaWeights",
         "LaminaImages", "LaminaPlugins", "LaminaTraining",
       ],
-      exclude: ["liblamina.map", "link.sh"]),
+      exclude: ["install", "liblamina.map", "link.sh"]),
     .target(
       name: "Lamina",
       dependencies: [

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Links the library to install from the package's release objects, with the Swift runtime inside:
 #   link.sh DIRECTORY  makes DIRECTORY/liblamina.so.0.1 and the link liblamina.so
+# With PICTURES=static in the environment the picture libraries are inside as well.
 # SwiftPM's own dynamic product needs the toolchain's runtime beside it and shows every symbol.
 set -eu
 swift=${SWIFT:-swift}
@@ -12,12 +13,24 @@ series=$(sed -n 's/^#define LAMINA_VERSION_M[A-Z]* //p' include/lamina/lamina.h 
 output=$directory/liblamina.so.$series
 "$swift" build -c release --product lamina-c
 objects=$("$swift" build -c release --show-bin-path)/lamina-c.product/Objects.LinkFileList
+pictures=$(pkg-config --libs libjpeg libpng zlib)
+if [ "${PICTURES:-}" = static ]; then
+  # Where the linker looks first are only archives. Their objects are made for programs, so that `stderr` must be a
+  # variable of the library.
+  mkdir -p "$directory/archives"
+  for name in jpeg png16 z; do ln -sf "$(cc -print-file-name=lib$name.a)" "$directory/archives"; done
+  echo 'extern void *__real_stderr;
+    __attribute__((visibility("hidden"))) void *__wrap_stderr;
+    __attribute__((constructor)) static void set(void) { __wrap_stderr = __real_stderr; }' |
+    cc -fPIC -x c -c - -o "$directory/archives/stderr.o"
+  pictures="$directory/archives/stderr.o -Xlinker --wrap=stderr -L$directory/archives $pictures"
+fi
 # nodelete: Swift code cannot be unloaded.
 # shellcheck disable=SC2046
 "${swift}c" -emit-library -static-stdlib -use-ld=lld -o "$output" "@$objects" \
   -Xlinker --version-script=Sources/LaminaC/liblamina.map -Xlinker --gc-sections \
   -Xlinker --strip-all -Xlinker -soname="liblamina.so.$series" -Xlinker -z -Xlinker defs \
-  -Xlinker -z -Xlinker nodelete $(pkg-config --libs libjpeg libpng zlib)
+  -Xlinker -z -Xlinker nodelete $pictures
 ln -sf "liblamina.so.$series" "$directory/liblamina.so"
 
 # It exports what the headers declare, and needs nothing that a C program does not have.

@@ -16,6 +16,8 @@ public final class Plugin: Sendable {
   public let path: String
   /// What it supplies, in the order of its table.
   public let layers: [LayerDefinition]
+  /// The same as the host reads them.
+  let classes: [PluginLayerClass]
   let log: PluginLog
 
   /// The function that a plugin exports.
@@ -61,7 +63,8 @@ public final class Plugin: Sendable {
     }
     let id = try tableName(table.id, "id")
     self.id = id
-    version = try tableText(table.version, "version")
+    let version = try tableText(table.version, "version")
+    self.version = version
     vendor = try tableText(table.vendor, "vendor")
     let count = UInt(bitPattern: table.class_count)
     guard count >= 1, count <= 4096 else {
@@ -71,18 +74,19 @@ public final class Plugin: Sendable {
       throw LaminaError.broken("expected \(count) layer classes, found NULL")
     }
     var kinds: Set<LayerKind> = []
-    layers = try (0..<Int(count)).map { index in
+    self.classes = try (0..<Int(count)).map { index in
       guard let pointer = classes[index] else {
         throw LaminaError.broken("expected a layer class at \(index), found NULL")
       }
-      let definition = try withErrorPath("class \(index)") {
-        try PluginLayerClass(pointer, plugin: id).definition
+      let layerClass = try withErrorPath("class \(index)") {
+        try PluginLayerClass(pointer, plugin: id, version: version)
       }
-      guard kinds.insert(definition.kind).inserted else {
-        throw LaminaError.broken("two layer classes are '\(definition.kind)'")
+      guard kinds.insert(layerClass.kind).inserted else {
+        throw LaminaError.broken("two layer classes are '\(layerClass.kind)'")
       }
-      return definition
+      return layerClass
     }
+    layers = self.classes.map(\.definition)
   }
 }
 

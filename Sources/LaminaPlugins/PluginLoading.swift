@@ -146,7 +146,11 @@ extension Plugin {
         "in quarantine since it \(reason) when it was loaded; 'lamina plugin retry' loads it again")
     }
     switch try PluginProbe.run(
-      seconds: options.probeSeconds, { _ = try Plugin(entry: entry(of: file)) })
+      seconds: options.probeSeconds,
+      {
+        _ = try Plugin(entry: entry(of: file))
+        return ""
+      })
     {
     case .done: verdicts.record(PluginVerdicts.Verdict(reason: nil), on: file)
     case .failed(let error):
@@ -159,7 +163,7 @@ extension Plugin {
   }
 
   /// Opens the library and finds its one function.
-  private static func entry(of file: PluginFile) throws -> Entry {
+  static func entry(of file: PluginFile) throws -> Entry {
     guard let library = dlopen(file.path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) else {
       var reason = dlerror().map { String(cString: $0) } ?? "no reason"
       if reason.hasPrefix("\(file.path): ") { reason.removeFirst(file.path.count + 2) }

@@ -61,6 +61,11 @@ struct Command: Sendable {
       """
   }
 
+  /// What the program does, and what its exit status says.
+  static let purpose = "run convolutional networks on this machine's processor"
+  static let exitStatus =
+    "0 done, 1 failure, 2 usage, 3 bad file, 4 out of resources, 130 interrupted"
+
   /// The text of `lamina --help`.
   static var overview: String {
     """
@@ -71,7 +76,7 @@ struct Command: Sendable {
     Commands:
     \(Table(all.map { ["  \($0.name)", $0.summary] }).text)
     'lamina COMMAND --help' explains one of them with an example; 'lamina --version' prints the version.
-    Exit status: 0 done, 1 failure, 2 usage, 3 bad file, 4 out of resources, 130 interrupted.
+    Exit status: \(exitStatus).
 
     """
   }

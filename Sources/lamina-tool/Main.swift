@@ -34,6 +34,14 @@ enum Program {
         try Terminal.write("lamina \(laminaVersion)\n")
         return .done
       }
+      if first == "--manual" {
+        try Terminal.write(Command.manualPage)
+        return .done
+      }
+      if first == "--completions" {
+        try Terminal.write(Shell(named: words.dropFirst().first ?? "").completions)
+        return .done
+      }
       let command = try Command.named(first)
       place = "lamina \(command.name)"
       let arguments = try Arguments(words.dropFirst(), for: command)

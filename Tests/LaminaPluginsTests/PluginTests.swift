@@ -60,13 +60,15 @@ private func kitPlugin() throws -> Plugin {
   })
 }
 
-private func mishPlugin() throws -> Plugin {
+private func mishPlugin() throws -> Plugin { try load(PluginBuilder.mish()) }
+
+private func load(_ path: String) throws -> Plugin {
   var options = PluginOptions()
   options.cacheFolder =
     FileManager.default.temporaryDirectory.appending(
       path: "lamina-verdicts-\(getpid())"
     ).path
-  return try Plugin.load(path: PluginBuilder.mish(), options: options)
+  return try Plugin.load(path: path, options: options)
 }
 
 private let scaleCases = [
@@ -81,6 +83,44 @@ private let scaleReference: NaiveReference = { call in
   return [
     NaiveTensor(shape, x.indices.map { w[$0 / area % shape[1]] * (x[$0] + offset) })
   ]
+}
+
+/// k = B·relu(A·x + a) + b at each position, y = Σ k·x over the window.
+private let involutionReference: NaiveReference = { call in
+  func int(_ name: String, _ fallback: Int) -> Int {
+    if case .int(let value) = call.attributes[name] { value } else { fallback }
+  }
+  let (size, groups) = (int("kernel_size", 3), int("groups", 1))
+  let (shape, x) = (call.inputs[0].shape, call.inputs[0].elements)
+  let (channels, height, width) = (shape[1], shape[2], shape[3])
+  let (a, aBias) = (call.parameters[0].elements, call.parameters[1].elements)
+  let (b, bBias) = (call.parameters[2].elements, call.parameters[3].elements)
+  func at(_ n: Int, _ c: Int, _ i: Int, _ j: Int) -> Double {
+    guard (0..<height).contains(i), (0..<width).contains(j) else { return 0 }
+    return x[((n * channels + c) * height + i) * width + j]
+  }
+  var y = x
+  for n in 0..<shape[0] {
+    for i in 0..<height {
+      for j in 0..<width {
+        let hidden = aBias.indices.map { r in
+          max(
+            aBias[r] + (0..<channels).reduce(0) { $0 + a[r * channels + $1] * at(n, $1, i, j) }, 0)
+        }
+        let kernel = bBias.indices.map { t in
+          bBias[t] + hidden.indices.reduce(0) { $0 + b[t * hidden.count + $1] * hidden[$1] }
+        }
+        for c in 0..<channels {
+          let group = c / (channels / groups)
+          y[((n * channels + c) * height + i) * width + j] = (0..<size * size).reduce(0) { sum, t in
+            sum + kernel[group * size * size + t]
+              * at(n, c, i + t / size - size / 2, j + t % size - size / 2)
+          }
+        }
+      }
+    }
+  }
+  return [NaiveTensor(shape, y)]
 }
 
 @Suite struct PluginTests {
@@ -98,6 +138,35 @@ private let scaleReference: NaiveReference = { call in
         LayerCase([TestInput([9000], in: -12...12)]),
         LayerCase([TestInput([6], .float32, [0, -0.0, 88, -88, 100, .infinity])]),
       ], reference: reference)
+  }
+
+  @Test func involutionOfThePluginPassesTheHarness() throws {
+    let plugin = try load(PluginBuilder.involution())
+    LayerHarness.check(
+      plugin.layers[0],
+      cases: [
+        LayerCase([[2, 8, 5, 6]]),
+        LayerCase(["kernel_size": 5, "groups": 3, "reduction": 2], [[1, 6, 4, 7]]),
+        LayerCase(["kernel_size": 1, "groups": 2, "reduction": 100], [[3, 4, 2, 3]]),
+        LayerCase([[0, 4, 3, 3]]), LayerCase(["kernel_size": 7], [[1, 2, 3, 2]]),
+      ], reference: involutionReference)
+    let registry = try LayerRegistry.standard.adding(plugin)
+    func fails(
+      _ attributes: Attributes, _ shape: Shape, _ code: LaminaError.Code, _ message: String
+    ) {
+      expectError(code, message) {
+        try registry.makeLayer("com.example.involution", attributes).layer
+          .outputs(for: [TensorSpec(shape)])
+      }
+    }
+    fails(["kernel_size": 2], [1], .graph, "expected an odd kernel_size in 1...31, found 2")
+    fails(["groups": 0], [1], .graph, "expected groups in 1...65536, found 0")
+    fails(
+      ["reduction": 1.5], [1], .graph,
+      "expected attribute 'reduction' to be an integer, found a number")
+    fails(["group": 2], [1], .graph, "unknown attribute 'group', nearest is 'groups'")
+    fails([:], [1, 2, 3], .shape, "expected an input of 4 axes, found 3")
+    fails(["groups": 3], [1, 4, 2, 2], .shape, "expected channels that the groups divide, found 4")
   }
 
   @Test func aSwiftLayerPassesTheHarnessInProcessAndThroughItsTables() throws {
@@ -164,13 +233,58 @@ private let scaleReference: NaiveReference = { call in
       }
       #expect(outputs[0] == outputs[1])
       #expect(zip(outputs[0], outputs[2]).allSatisfy { abs($0 - $1) <= 1e-6 })
-      #expect(try ModelSummary(opened.graph).text.contains("com.example.mish"))
-      do {
-        _ = try ModelFile.load(path: path, registry: .standard)
-        Issue.record("expected an error, found none")
-      } catch let error as LaminaError {
-        #expect(error.description.contains("usually supplied by a plugin of 'com.example'"))
+      #expect(try ModelSummary(opened).rows.allSatisfy { $0.missing == nil })
+    }
+  }
+
+  @Test func aModelOpensWithoutItsPluginAndIsSavedUnchanged() throws {
+    try withTemporaryFolder { folder in
+      let (full, bare) = ("\(folder)/full.safetensors", "\(folder)/bare.safetensors")
+      let plugins = try [mishPlugin(), kitPlugin()]
+      let registry = try LayerRegistry.standard.adding(plugins)
+      var builder = GraphBuilder(name: "missing", registry: registry)
+      let input = try builder.input("input", [.batch, 3, 8, 8])
+      let maps = try builder.add(
+        "lamina.conv2d", "conv", input, attributes: ["out_channels": 8, "kernel_size": [3, 3]])
+      let scaled = try builder.add(
+        "com.example.channel_scale", "scale", maps, attributes: ["offset": 0.25])
+      let active = try builder.add("com.example.mish", "act", scaled)
+      try builder.output(
+        builder.add(
+          "lamina.conv2d", "last", active,
+          attributes: [
+            "out_channels": 2, "kernel_size": [1, 1],
+          ]), name: "output")
+      let model = try Model(initializing: builder.graph, seed: 1, registry: registry)
+      try ModelFile.save(model, to: full)
+      let sample = try Tensor(random: [1, 3, 8, 8], seed: 3)
+      let expected = try Session(model: model).run([sample])[0].elements(as: Float.self)
+
+      let opened = try ModelFile.load(path: full, registry: .standard)
+      #expect(opened.graph.missingKinds == ["com.example.channel_scale", "com.example.mish"])
+      #expect(try opened.weightCount() == model.weightCount())
+      let summary = try ModelSummary(opened)
+      #expect(summary.rows.map(\.output?.shape) == [[1, 8, 6, 6], nil, nil, nil])
+      #expect(summary.rows.map(\.weights) == [224, 8, 0, 18])
+      let reason =
+        "unknown layer kind 'com.example.mish', usually supplied by plugin 'com.example.mish' 1.0.0; "
+        + "\(LayerRegistry.standard.kinds.count) kinds are registered"
+      #expect(summary.text.contains("act    com.example.mish (missing)           ?"))
+      #expect(summary.text.contains("\n\(reason)\n"))
+      #expect(summary.json.text().contains(#""missing":"unknown layer kind"#))
+      let first = try LayerRegistry.standard.adding(kitPlugin())
+      expectError(.notFound, reason, path: "act (com.example.mish)") {
+        try Session(model: ModelFile.load(path: full, registry: first))
       }
+      expectError(.notFound, reason, path: "act (com.example.mish)") {
+        try TrainingSession(model: ModelFile.load(path: full, registry: first))
+      }
+
+      try ModelFile.save(opened, to: bare)
+      #expect(
+        FileManager.default.contents(atPath: bare) == FileManager.default.contents(atPath: full))
+      let again = try Session(model: ModelFile.load(path: bare, registry: registry)).run([sample])
+      #expect(again[0].elements(as: Float.self) == expected)
     }
   }
 

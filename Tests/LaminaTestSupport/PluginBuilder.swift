@@ -5,13 +5,19 @@ import Lamina
 public enum PluginBuilder {
   /// The sample plugin `plugins/mish-c`, built once.
   public static func mish() throws -> String { try builtMish.get() }
+  private static let builtMish = Result { try sample("mish-c/mish") }
 
-  private static let builtMish = Result {
+  /// The sample plugin `plugins/involution-c`, built once.
+  public static func involution() throws -> String { try builtInvolution.get() }
+  private static let builtInvolution = Result { try sample("involution-c/involution") }
+
+  private static func sample(_ path: String) throws -> String {
     let folder = FileManager.default.temporaryDirectory.appending(
-      path: "lamina-mish-\(getpid())")
+      path: "lamina-plugins-\(getpid())")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    let library = folder.appending(path: "mish.so").path
-    try build("\(packageRoot)/plugins/mish-c/mish.c", to: library)
+    let name = path.split(separator: "/").last.map(String.init) ?? path
+    let library = folder.appending(path: "\(name).so").path
+    try build("\(packageRoot)/plugins/\(path).c", to: library)
     return library
   }
 

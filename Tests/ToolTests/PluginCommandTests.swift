@@ -62,8 +62,11 @@ import Testing
     #expect(summary.status == 0)
     #expect(summary.output.contains("com.example.mish"))
     let missing = try shell("lamina summary model.safetensors", folder)
-    #expect(missing.status == 3)
-    #expect(missing.errors.contains("usually supplied by a plugin of 'com.example'"))
+    #expect(missing.status == 0)
+    #expect(missing.output.contains("com.example.mish (missing)"))
+    let run = try shell("lamina bench model.safetensors", folder)
+    #expect(run.status == 3)
+    #expect(run.errors.contains("usually supplied by plugin 'com.example.mish' 1.0.0"))
   }
 
   @Test func aPluginThatCrashesIsQuarantinedUntilRetried() throws {
