@@ -17,13 +17,14 @@ struct Tutorial: Sendable, CustomTestStringConvertible {
   var testDescription: String { name }
 }
 
-/// A command of a transcript, behind `$ `, and the lines that it prints, in which `…` stands for anything.
+/// A command of a transcript, behind `$ `, which goes on behind `\` at the end of a line, and the lines that it prints, in which `…` stands for anything.
 private struct Step {
   var command: String
   var expected: String
 
   static func read(_ code: String) -> [Step] {
     var steps: [Step] = []
+    let code = code.replacing("\\\n", with: "")
     for line in code.split(separator: "\n", omittingEmptySubsequences: false).dropLast() {
       if line.hasPrefix("$ ") {
         steps.append(Step(command: String(line.dropFirst(2)), expected: ""))
