@@ -3,40 +3,9 @@ import Lamina
 import LaminaTestSupport
 import Testing
 
-/// A block of code in the README.
-private struct Block {
-  var language: String
-  /// The word behind the language: under which name the block is kept.
-  var name: String?
-  var code: String
-}
-
 private let root = URL(fileURLWithPath: packageRoot)
 
-private func blocks() throws -> [Block] {
-  let text = try String(contentsOf: root.appendingPathComponent("README.md"), encoding: .utf8)
-  var blocks: [Block] = []
-  var current: Block?
-  for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
-    if line.hasPrefix("```") {
-      if let block = current {
-        blocks.append(block)
-        current = nil
-      } else {
-        let words = line.dropFirst(3).split(separator: " ").map(String.init)
-        current = Block(
-          language: words.first ?? "", name: words.count > 1 ? words[1] : nil, code: "")
-      }
-    } else {
-      current?.code += line + "\n"
-    }
-  }
-  return blocks
-}
-
-/// Where `make test` has installed Lamina, and a Python with numpy; nil in a plain `swift test`.
-private let prefix = ProcessInfo.processInfo.environment["LAMINA_PREFIX"]
-private let python = ProcessInfo.processInfo.environment["LAMINA_PYTHON"]
+private func blocks() throws -> [CodeBlock] { try CodeBlock.read("README.md") }
 
 @Test func everyBlockIsOfALanguageThatIsRun() throws {
   #expect(Set(try blocks().map(\.language)) == ["sh", "c", "python", "swift"])
@@ -51,9 +20,9 @@ private let python = ProcessInfo.processInfo.environment["LAMINA_PYTHON"]
   for target in targets { #expect(makefile.contains("\n\(target): ")) }
 }
 
-@Test(.enabled(if: prefix != nil && python != nil, "skipped: runs in make test"))
+@Test(.enabled(if: Installation.isThere, "skipped: runs in make test"))
 func commandsCAndPythonOfTheReadmeAgree() throws {
-  let prefix = try #require(prefix)
+  let installation = try Installation()
   let folder = try TemporaryFolder()
   try FileManager.default.createDirectory(
     at: folder.url.appendingPathComponent("downloads"), withIntermediateDirectories: false)
@@ -67,25 +36,17 @@ func commandsCAndPythonOfTheReadmeAgree() throws {
       at: folder.url.appendingPathComponent("photos/\(name)"), withIntermediateDirectories: true)
     _ = try folder.file("photos/\(name)/1.png", Sample.picture)
   }
-  let environment = [
-    "PATH": "\(prefix)/bin:/usr/local/bin:/usr/bin:/bin",
-    "PKG_CONFIG_PATH": "\(prefix)/lib/pkgconfig",
-    "LD_LIBRARY_PATH": "\(prefix)/lib",
-    "LAMINA_LIBRARY": "\(prefix)/lib/liblamina.so",
-    "PYTHONPATH": root.appendingPathComponent("examples/python").path,
-  ]
   var answers: [String] = []
   for block in try blocks() where block.language != "swift" {
-    let name = block.name ?? "block"
+    let name = block.word ?? "block"
     _ = try folder.file(name, Array(block.code.utf8))
     if block.language == "python" {
-      let outcome = try Tool.shell(
-        "'\(try #require(python))' block", in: folder.url, environment: environment)
+      let outcome = try installation.shell("python3 block", in: folder.url)
       #expect(outcome.errors == "")
       if block.code.contains("chelsea.png") { answers.append(outcome.output) }
     } else if block.language == "sh" {
       for line in block.code.split(separator: "\n") where !line.hasPrefix("make ") {
-        let outcome = try Tool.shell(String(line), in: folder.url, environment: environment)
+        let outcome = try installation.shell(String(line), in: folder.url)
         #expect(outcome.status == 0, "\(line): \(outcome.errors)")
         if line.contains("chelsea.png") { answers.append(outcome.output) }
       }
@@ -99,7 +60,7 @@ func commandsCAndPythonOfTheReadmeAgree() throws {
 /// Compiles a program that imports Lamina with the objects of this build, and runs it in a folder.
 ///
 /// - Parameter target: a module of its own that the program imports: its name and its sources' folder in the package.
-private func runSwift(
+func runSwift(
   _ code: String, _ words: String = "", in folder: TemporaryFolder? = nil,
   target: (name: String, folder: String)? = nil
 ) throws -> Outcome {
