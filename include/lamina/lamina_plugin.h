@@ -1,16 +1,17 @@
+/// @file
 /// The plugin interface of Lamina: layers that a shared library adds to a running program.
 ///
 /// A plugin includes this header (and with it `lamina_types.h`, nothing else), links nothing of
 /// Lamina, and exports one function:
 ///
-///   static const lamina_layer_class relu = {.struct_size = sizeof(lamina_layer_class), ...};
-///   static const lamina_layer_class *const classes[] = {&relu};
-///   static const lamina_plugin plugin = {.struct_size = sizeof(lamina_plugin), ...};
+///     static const lamina_layer_class relu = {.struct_size = sizeof(lamina_layer_class), ...};
+///     static const lamina_layer_class *const classes[] = {&relu};
+///     static const lamina_plugin plugin = {.struct_size = sizeof(lamina_plugin), ...};
 ///
-///   LAMINA_PLUGIN_EXPORT const lamina_plugin *lamina_plugin_entry(const lamina_host *host,
-///                                                                lamina_error *error) {
-///     return &plugin;
-///   }
+///     LAMINA_PLUGIN_EXPORT const lamina_plugin *lamina_plugin_entry(const lamina_host *host,
+///                                                                  lamina_error *error) {
+///       return &plugin;
+///     }
 ///
 /// `plugins/mish-c` is a complete one.
 ///
