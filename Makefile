@@ -1,6 +1,7 @@
 # `make` lists the verbs. Nothing is written outside the folder except by `install`, and Debian packages that
 # are missing are installed only when make runs as root.
 
+SHELL := bash
 PREFIX ?= /usr/local
 LIBDIR ?= lib
 DESTDIR ?=
@@ -73,7 +74,9 @@ test: check-headers packages-python ## run every test, in release
 	@$(MAKE) --no-print-directory check-abi
 	LAMINA_LIBRARY=$(CURDIR)/$(STAGE)/lib/liblamina.so PYTHONPATH=examples/python \
 	  $(PYTHON) -m unittest discover -s examples/python/tests
-	LAMINA_PREFIX=$(CURDIR)/$(STAGE) LAMINA_PYTHON="$$(command -v $(PYTHON))" $(SWIFT) test -c release
+	@set -o pipefail; LAMINA_PREFIX=$(CURDIR)/$(STAGE) LAMINA_PYTHON="$$(command -v $(PYTHON))" \
+	  $(SWIFT) test -c release 2>&1 | tee $(STAGE)/test.log || \
+	  { echo; echo "What failed:"; grep -aE '^✘|error:' $(STAGE)/test.log; exit 1; }
 
 demo: packages-python ## classify a cat from the command line, C and Python, and fit a ResNet to pictures of clothes
 	@[ -z "$(CLOTHES)" ] || [ "$$(id -u)" != 0 ] || (apt-get update -q && apt-get install -qy $(CLOTHES)) || true
@@ -126,7 +129,7 @@ RECORD ?=
 check-abi: ## compare functions, structs and constants of the headers with the recorded ones; RECORD=yes adds new ones
 	python3 Tests/abi.py $(if $(wildcard $(LIBRARY)),--library $(LIBRARY)) $(if $(RECORD),--record)
 
-C_SOURCES = $(wildcard include/lamina/*.h Sources/*/*.[ch] Sources/*/include/*.h examples/c/*.c examples/cpp/*.cpp)
+C_SOURCES = $(wildcard include/lamina/*.h Sources/*/*.[ch] Sources/*/include/*.h examples/c/*.c examples/cpp/*.cpp plugins/*/*.c)
 format: ## put every file into the project's format
 	$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests
 	clang-format -i $(C_SOURCES)

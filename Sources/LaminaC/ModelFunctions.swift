@@ -64,8 +64,7 @@ final class ModelObject: HandleObject, @unchecked Sendable {
       return info
     }
     // Which extents follow a symbol is seen by changing it.
-    for (symbol, extent) in symbols() {
-      let other = extent.saturatingSum(ModelObject.probeStep)
+    for (symbol, extent, other) in symbols() {
       guard let probed = try? outputSpecs({ $0 == symbol ? other : $1 }) else { continue }
       for (index, (before, after)) in zip(shapes, probed).enumerated()
       where before.shape.rank == after.shape.rank {
@@ -81,20 +80,28 @@ final class ModelObject: HandleObject, @unchecked Sendable {
   /// A multiple of the strides of usual networks, so that each halving shows.
   private static let probeStep = 64
 
-  private func symbols() -> [(name: String, extent: Int)] {
+  /// The extents that may vary: name, default, and another to try.
+  func symbols() -> [(name: String, extent: Int, other: Int)] {
     var seen: Set<String> = []
     return model.graph.inputs.flatMap(\.dimensions).compactMap { dimension in
       guard case .symbol(let name, let extent) = dimension, seen.insert(name).inserted else {
         return nil
       }
-      return (name, extent)
+      return (name, extent, extent.saturatingSum(ModelObject.probeStep))
     }
   }
 
   /// The outputs' specs with each symbol at `extent(name, default)`.
   private func outputSpecs(_ extent: (String, Int) -> Int) throws -> [TensorSpec] {
     let graph = model.graph
-    let specs = try graph.inputs.map { input in
+    let inference = try graph.inferSpecs(
+      inputs: inputSpecs(extent), parameters: model.parameters)
+    return graph.outputs.map { inference[$0.value] }
+  }
+
+  /// The inputs' specs with each symbol at `extent(name, default)`.
+  func inputSpecs(_ extent: (String, Int) -> Int) throws -> [TensorSpec] {
+    try model.graph.inputs.map { input in
       let extents = input.dimensions.map { dimension in
         switch dimension {
         case .fixed(let value): value
@@ -103,8 +110,6 @@ final class ModelObject: HandleObject, @unchecked Sendable {
       }
       return TensorSpec(try Shape(extents), input.type)
     }
-    let inference = try graph.inferSpecs(inputs: specs, parameters: model.parameters)
-    return graph.outputs.map { inference[$0.value] }
   }
 
   /// The name of a class.
@@ -218,8 +223,31 @@ extension ModelObject {
     case LAMINA_MODEL_REPORT: return (report ?? .null).text(pretty: true)
     case LAMINA_MODEL_VALUE_NAMES:
       return JSON.array(model.graph.allValueNames.map { .string($0) }).text()
+    case LAMINA_MODEL_GRAPH: return model.graph.json.text()
+    case LAMINA_MODEL_LAYERS: return layers.text()
     default:
       throw LaminaError(.argument, "expected a text of lamina.h, found \(which)", path: "which")
     }
+  }
+}
+
+/// `lamina_model_get_tensor` of `lamina.h`.
+@_cdecl("lamina_model_get_tensor") @implementation
+public func lamina_model_get_tensor(
+  _ model: lamina_model, _ key: UnsafePointer<CChar>?,
+  _ tensor: UnsafeMutablePointer<lamina_tensor>?, _ error: UnsafeMutablePointer<lamina_error>?
+) -> lamina_status {
+  perform(error) {
+    let parameters = try handles.object(model, ModelObject.self).model.parameters
+    let key = try text(key, "key")
+    let target = try require(tensor, "tensor")
+    guard let found = parameters[key] else {
+      let hint = nearestName(to: key, in: parameters.keys.sorted()).map {
+        ", nearest is '\($0.escapedForDisplay())'"
+      }
+      throw LaminaError(
+        .notFound, "no parameter is named '\(key.escapedForDisplay())'\(hint ?? "")")
+    }
+    try target.pointee.receive(found)
   }
 }

@@ -62,6 +62,28 @@ public func lamina_model_load_descriptor(
   }
 }
 
+/// `lamina_model_create_from_graph` of `lamina.h`.
+@_cdecl("lamina_model_create_from_graph") @implementation
+public func lamina_model_create_from_graph(
+  _ context: lamina_context, _ graph: UnsafePointer<CChar>?, _ seed: UInt64,
+  _ model: UnsafeMutablePointer<lamina_model>?, _ error: UnsafeMutablePointer<lamina_error>?
+) -> lamina_status {
+  perform(error) {
+    let context = try handles.object(context, ContextObject.self)
+    let json = try text(graph, "graph", limit: context.limits.jsonBytes)
+    let model = try require(model, "model")
+    let registry = context.registry
+    let graph = try Graph(
+      json: JSON.parse(text: json, path: "graph", limits: context.limits), registry: registry,
+      path: "graph", limits: context.limits)
+    let parameters = try graph.parameterSlots(parameters: [:])
+    try context.limits.checkMemory(
+      parameters.reduce(0) { $0.saturatingSum($1.spec.spec.byteCount) }, for: "the parameters")
+    let made = try Model(initializing: graph, seed: seed, registry: registry)
+    model.pointee = try handles.insert(ModelObject(made, context))
+  }
+}
+
 /// `lamina_model_save` of `lamina.h`.
 @_cdecl("lamina_model_save") @implementation
 public func lamina_model_save(

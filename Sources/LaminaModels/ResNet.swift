@@ -124,29 +124,13 @@ extension ModelCatalog {
     }
   }
 
-  private static let thinKeyMap: KeyMap = {
-    let branches = [
-      ("proj_shortcut", "downsample.0", "downsample.1"), ("branch2a", "conv1", "bn1"),
-      ("branch2b", "conv2", "bn2"), ("branch2c", "conv3", "bn3"),
-    ]
-    let rules = ResNetDepth.resNet50.blocks.flatMap { stage, block in
-      branches.flatMap { branch, convolution, norm in
-        let place = "stage\(stage)_block\(block)_\(branch)"
-        let target = "layer\(stage + 1).\(block)"
-        return [
-          KeyMap.Rule.prefix("conv_\(place).", "\(target).\(convolution)."),
-          .prefix("bn_\(place).", "\(target).\(norm)."),
-          .prefix("scale_\(place).", "\(target).\(norm)."),
-        ]
-      }
-    }
-    return KeyMap(
-      origin: "Caffe",
-      rules: [
-        .prefix("conv_1.", "conv1."), .prefix("bn_1.", "bn1."), .prefix("scale_1.", "bn1."),
-        .prefix("fc_nsfw.", "fc."),
-      ] + rules)
-  }()
+  private static let thinKeyMap = caffeKeyMap(
+    .resNet50, shortcut: "proj_shortcut",
+    ends: ["conv_1.": "conv1.", "bn_1.": "bn1.", "scale_1.": "bn1.", "fc_nsfw.": "fc."]
+  ) { stage, block, branch in
+    let place = "stage\(stage)_block\(block)_\(branch)"
+    return ("conv_\(place)", "bn_\(place)", "scale_\(place)")
+  }
 
   /// Keras counts stages from 2 and blocks from 1, and numbers a block's layers.
   static func kerasKeyMap(_ depth: ResNetDepth, preActivation: Bool = false) -> KeyMap {
@@ -175,28 +159,42 @@ extension ModelCatalog {
   /// Caffe's layers of block a of stage 2 are `res2a_…`, `bn2a_…` and `scale2a_…`; of the long stages
   /// of the deeper networks the blocks are a, b1, b2, …
   private static func caffeKeyMap(_ depth: ResNetDepth) -> KeyMap {
+    let letters = ["a", "b", "c", "d", "e", "f"]
+    return caffeKeyMap(
+      depth, shortcut: "branch1",
+      ends: ["bn_conv1.": "bn1.", "scale_conv1.": "bn1.", "fc1000.": "fc."]
+    ) { stage, block, branch in
+      let isNumbered = depth != .resNet50 && (stage == 1 || stage == 2) && block > 0
+      let place = "\(stage + 2)\(isNumbered ? "b\(block)" : letters[block])_\(branch)"
+      return ("res\(place)", "bn\(place)", "scale\(place)")
+    }
+  }
+
+  /// - Parameters:
+  ///   - shortcut: the branch of the projection; the others are `branch2a` to `branch2c`.
+  ///   - ends: prefixes of what lies before and behind the blocks.
+  ///   - layers: names of a branch's convolution, norm and scale, by stage and block from 0.
+  private static func caffeKeyMap(
+    _ depth: ResNetDepth, shortcut: String, ends: KeyValuePairs<String, String>,
+    layers: (_ stage: Int, _ block: Int, _ branch: String) -> (String, String, String)
+  ) -> KeyMap {
     let branches = [
-      ("branch1", "downsample.0", "downsample.1"), ("branch2a", "conv1", "bn1"),
+      (shortcut, "downsample.0", "downsample.1"), ("branch2a", "conv1", "bn1"),
       ("branch2b", "conv2", "bn2"), ("branch2c", "conv3", "bn3"),
     ]
-    let letters = ["a", "b", "c", "d", "e", "f"]
     let rules = depth.blocks.flatMap { stage, block in
-      let isNumbered = depth != .resNet50 && (stage == 1 || stage == 2) && block > 0
-      let place = "\(stage + 2)\(isNumbered ? "b\(block)" : letters[block])"
       let target = "layer\(stage + 1).\(block)"
       return branches.flatMap { branch, convolution, norm in
-        [
-          KeyMap.Rule.prefix("res\(place)_\(branch).", "\(target).\(convolution)."),
-          .prefix("bn\(place)_\(branch).", "\(target).\(norm)."),
-          .prefix("scale\(place)_\(branch).", "\(target).\(norm)."),
+        let names = layers(stage, block, branch)
+        return [
+          KeyMap.Rule.prefix("\(names.0).", "\(target).\(convolution)."),
+          .prefix("\(names.1).", "\(target).\(norm)."),
+          .prefix("\(names.2).", "\(target).\(norm)."),
         ]
       }
     }
     return KeyMap(
-      origin: "Caffe",
-      rules: [
-        .prefix("bn_conv1.", "bn1."), .prefix("scale_conv1.", "bn1."), .prefix("fc1000.", "fc."),
-      ] + rules)
+      origin: "Caffe", rules: ends.map { KeyMap.Rule.prefix($0.key, $0.value) } + rules)
   }
 }
 

@@ -4,6 +4,7 @@ import LaminaCore
 /// A layer class of a plugin, checked.
 final class PluginLayerClass: @unchecked Sendable {
   let plugin: String
+  let version: String
   let kind: LayerKind
   let attributeNames: [String]?
   /// The immortal table, as the plugin's functions are handed it.
@@ -15,8 +16,11 @@ final class PluginLayerClass: @unchecked Sendable {
   static let listLimit = 64
 
   /// - Throws: `format` for every rule of `lamina_plugin.h` that the table breaks.
-  init(_ pointer: UnsafePointer<lamina_layer_class>, plugin: String) throws {
+  init(
+    _ pointer: UnsafePointer<lamina_layer_class>, plugin: String, version: String
+  ) throws {
     self.plugin = plugin
+    self.version = version
     self.pointer = pointer
     let table = try readTable(
       pointer, lamina_layer_class(),
@@ -58,7 +62,7 @@ final class PluginLayerClass: @unchecked Sendable {
         ? .unsupported
         : .supported(
           inputs: has(LAMINA_LAYER_READS_INPUTS), outputs: has(LAMINA_LAYER_READS_OUTPUTS)),
-      isRandom: has(LAMINA_LAYER_RANDOM), provider: plugin,
+      isRandom: has(LAMINA_LAYER_RANDOM), provider: plugin, providerVersion: version,
       make: { try PluginLayer(self, &$0) })
   }
 
@@ -78,10 +82,10 @@ struct PluginLayer: Layer {
   let layerClass: PluginLayerClass
   let attributes: Attributes
   let outputCount: Int
-  private let instance: Instance
+  let instance: Instance
 
   /// What the plugin's `create` made.
-  private final class Instance: @unchecked Sendable {
+  final class Instance: @unchecked Sendable {
     let layerClass: PluginLayerClass
     private(set) var pointer: UnsafeMutableRawPointer?
 

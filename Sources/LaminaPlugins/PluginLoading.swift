@@ -12,6 +12,9 @@ import Synchronization
 /// The plugins of this process by their files: a library is loaded once and never closed.
 private let loadedPlugins = Mutex<[PluginFile: Plugin]>([:])
 
+/// The plugins of the program's own by the addresses of their entry functions, which are immortal.
+private let ownPlugins = Mutex<[Int: Plugin]>([:])
+
 /// How plugins are looked at before they are loaded.
 public struct PluginOptions: Sendable {
   /// Longest that a plugin may take in the child process in which it is loaded first.
@@ -33,7 +36,8 @@ extension Plugin {
   ///
   /// - Parameter logger: receives what the plugin logs, beside those of earlier loads of the same file.
   /// - Throws: `notFound`, `io`; `argument` for a file that others may write; `format` when it is no library or no
-  ///   plugin, or its tables break a rule; `unsupported` when it was made for another interface, or is in quarantine.
+  ///   plugin, or its tables break a rule; `unsupported` when it was made for another interface, or is in quarantine;
+  ///   `state` when the process has loaded another file from the path.
   public static func load(
     path: String, options: PluginOptions = PluginOptions(), logger: (any PluginLogger)? = nil
   ) throws -> Plugin {
@@ -43,6 +47,12 @@ extension Plugin {
       return plugin
     }
     return try withErrorPath(path.escapedForDisplay(limit: 512)) {
+      // The system gives what it loaded from a path for as long as the process lives.
+      guard !loadedPlugins.withLock({ $0.keys.contains { $0.path == file.path && $0 != file } })
+      else {
+        throw LaminaError(
+          .state, "another file was loaded from this path; a new process loads the one there now")
+      }
       try probe(file, options)
       let plugin = try Plugin(entry: entry(of: file), path: file.path, logger: logger)
       return loadedPlugins.withLock { plugins in
@@ -103,6 +113,23 @@ extension Plugin {
     }
   }
 
+  /// The plugin whose tables `entry`, a function of the program's own, returns: one for all who ask.
+  ///
+  /// - Parameter logger: receives what the plugin logs, beside those of earlier calls with the same function.
+  /// - Throws: as `init(entry:)`.
+  package static func load(entry: Entry, logger: (any PluginLogger)? = nil) throws -> Plugin {
+    let address = unsafeBitCast(entry, to: Int.self)
+    let known = ownPlugins.withLock { $0[address] }
+    let made = try known ?? Plugin(entry: entry)
+    let plugin = ownPlugins.withLock { plugins in
+      let plugin = plugins[address] ?? made
+      plugins[address] = plugin
+      return plugin
+    }
+    if let logger { plugin.log.add(logger) }
+    return plugin
+  }
+
   /// The libraries in a folder; nil when it is none.
   private static func libraries(in path: String) -> [String]? {
     guard let folder = opendir(path) else { return nil }
@@ -126,7 +153,11 @@ extension Plugin {
         "in quarantine since it \(reason) when it was loaded; 'lamina plugin retry' loads it again")
     }
     switch try PluginProbe.run(
-      seconds: options.probeSeconds, { _ = try Plugin(entry: entry(of: file)) })
+      seconds: options.probeSeconds,
+      {
+        _ = try Plugin(entry: entry(of: file))
+        return ""
+      })
     {
     case .done: verdicts.record(PluginVerdicts.Verdict(reason: nil), on: file)
     case .failed(let error):
@@ -139,7 +170,7 @@ extension Plugin {
   }
 
   /// Opens the library and finds its one function.
-  private static func entry(of file: PluginFile) throws -> Entry {
+  static func entry(of file: PluginFile) throws -> Entry {
     guard let library = dlopen(file.path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) else {
       var reason = dlerror().map { String(cString: $0) } ?? "no reason"
       if reason.hasPrefix("\(file.path): ") { reason.removeFirst(file.path.count + 2) }

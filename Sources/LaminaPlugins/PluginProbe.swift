@@ -12,8 +12,8 @@ import LaminaCore
 enum PluginProbe {
   /// How the child fared.
   enum Verdict {
-    /// It did all.
-    case done
+    /// It did all, and gave this text.
+    case done(String)
     /// It said what was wrong.
     case failed(LaminaError)
     /// It did not come back; how it ended, for people.
@@ -23,10 +23,13 @@ enum PluginProbe {
   /// Memory that the child may take beyond what the process has.
   private static let memoryBytes = 4 << 30
 
+  /// Most bytes of the text that a child gives.
+  private static let textLimit = 1 << 20
+
   /// Runs `body` in a child for at most `seconds`, then ends the child and all that it started.
   ///
   /// - Throws: `io` when the system makes no child.
-  static func run(seconds: Double, _ body: () throws -> Void) throws -> Verdict {
+  static func run(seconds: Double, _ body: () throws -> String) throws -> Verdict {
     #if os(Linux)
       var ends: [Int32] = [-1, -1]
       guard pipe(&ends) == 0 else { throw LaminaError(.io, "the system makes no pipe") }
@@ -34,7 +37,7 @@ enum PluginProbe {
       let addressSpace = Self.addressSpace
       let child = fork()
       if child == 0 {
-        isolate(addressSpace)
+        isolate(addressSpace, seconds)
         report(body, to: ends[1])
       }
       close(ends[1])
@@ -62,8 +65,7 @@ enum PluginProbe {
           ? "ended the process with status \(status >> 8 & 0xFF)"
           : "ended by signal \(signal)\(name(of: signal))")
     #else
-      try body()
-      return .done
+      return .done(try body())
     #endif
   }
 
@@ -90,8 +92,10 @@ enum PluginProbe {
     }
 
     /// In the child: cuts it off from what the process has to do with others.
-    private static func isolate(_ addressSpace: Int) {
+    private static func isolate(_ addressSpace: Int, _ seconds: Double) {
       setpgid(0, 0)
+      // It ends even when the process that would end it does not live to do so.
+      alarm(UInt32(min(max(seconds, 0), 1e6)) + 2)
       for number in 1..<Int32(32) where number != SIGKILL && number != SIGSTOP {
         signal(number, SIG_DFL)
       }
@@ -109,12 +113,12 @@ enum PluginProbe {
       }
     }
 
-    /// In the child: runs the body, writes length, code and text of what it throws, and ends.
-    private static func report(_ body: () throws -> Void, to descriptor: Int32) -> Never {
+    /// In the child: runs the body, writes length, code and text of what it returns or throws, and ends.
+    private static func report(_ body: () throws -> String, to descriptor: Int32) -> Never {
       var message: [UInt8] = []
       var code: Int32 = 0
       do {
-        try body()
+        message = Array(try body().utf8.prefix(textLimit))
       } catch {
         let failure = error as? LaminaError ?? LaminaError(.internal, "\(error)")
         code = failure.code.rawValue
@@ -125,8 +129,12 @@ enum PluginProbe {
         withUnsafeBytes(of: number) { bytes += $0 }
       }
       bytes += message
-      // A message shorter than a pipe's buffer is written whole.
-      _ = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+      var rest = bytes[...]
+      while !rest.isEmpty {
+        let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+        guard count > 0 else { break }
+        rest = rest.dropFirst(count)
+      }
       _exit(0)
     }
 
@@ -141,12 +149,11 @@ enum PluginProbe {
           let numbers = bytes.withUnsafeBytes {
             ($0.loadUnaligned(as: UInt32.self), $0.loadUnaligned(fromByteOffset: 4, as: Int32.self))
           }
+          guard Int(numbers.0) <= textLimit else { return nil }
           if bytes.count >= 8 + Int(numbers.0) {
-            guard numbers.1 != 0 else { return .done }
-            return .failed(
-              LaminaError(
-                LaminaError.Code(rawValue: numbers.1) ?? .internal,
-                String(decoding: bytes[8..<8 + Int(numbers.0)], as: UTF8.self)))
+            let text = String(decoding: bytes[8..<8 + Int(numbers.0)], as: UTF8.self)
+            guard numbers.1 != 0 else { return .done(text) }
+            return .failed(LaminaError(LaminaError.Code(rawValue: numbers.1) ?? .internal, text))
           }
         }
         let left = (deadline - ContinuousClock.now) / .milliseconds(1)

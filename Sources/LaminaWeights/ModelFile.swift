@@ -20,6 +20,9 @@ public enum ModelFile {
   /// Loads a Lamina model file, an ONNX model or a whole model of Keras; the content decides, not
   /// the name.
   ///
+  /// A file that needs a third party's layer which the registry does not have opens all the same: see
+  /// `Graph.missingKinds`.
+  ///
   /// - Throws: `format` when the bytes are neither or broken, `unsupported` for files that hold
   ///   weights only, saying how to use them, `graph`, `weights`, `notFound` for unknown layers or
   ///   no such file, `io`.
@@ -148,6 +151,8 @@ public enum ModelFile {
     try limits.checkMemory(byteCount, for: name)
     var parameters: [String: Tensor] = [:]
     for key in file.keys { parameters[key] = try file.tensor(key, limits: limits) }
+    // What belongs to a missing layer, and of which type it is to be, only the layer knows.
+    guard graph.missingKinds.isEmpty else { return parameters }
     var unused = Set(file.keys)
     for slot in try graph.parameterSlots(parameters: parameters) {
       guard case .tensor(let key) = slot.binding else { continue }

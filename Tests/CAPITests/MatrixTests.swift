@@ -81,6 +81,15 @@ private let inferenceRows: [Row] = [
       lamina_context_load_plugin(call.handles[0], $0, call.error)
     }
   },
+  Row(name: "lamina_context_replace_layers", handles: [.context], pointers: ["path"]) { call in
+    call.text("path", (try? PluginBuilder.mish()) ?? "") {
+      lamina_context_replace_layers(call.handles[0], $0, call.error)
+    }
+  },
+  Row(name: "lamina_context_register_plugin", handles: [.context], pointers: ["entry"]) {
+    lamina_context_register_plugin(
+      $0.handles[0], $0.null == "entry" ? nil : ownPlugin, 0, $0.error)
+  },
   Row(name: "lamina_model_load", handles: [.context], pointers: ["path", "model"]) { call in
     call.text("path", call.fixture.path) { path in
       releasing(lamina_model_release, call.out("model")) {
@@ -110,6 +119,14 @@ private let inferenceRows: [Row] = [
     call.text("architecture", "lenet5") { name in
       releasing(lamina_model_release, call.out("model")) {
         lamina_model_create(call.handles[0], name, 10, 0, $0, call.error)
+      }
+    }
+  },
+  Row(name: "lamina_model_create_from_graph", handles: [.context], pointers: ["graph", "model"]) {
+    call in
+    call.text("graph", smallGraph) { graph in
+      releasing(lamina_model_release, call.out("model")) {
+        lamina_model_create_from_graph(call.handles[0], graph, 0, $0, call.error)
       }
     }
   },
@@ -165,6 +182,14 @@ private let inferenceRows: [Row] = [
     lamina_model_get_text(
       $0.handles[0], Int32(LAMINA_MODEL_SUMMARY), $0.out("buffer", count: 9999), 9999,
       $0.out("needed"), $0.error)
+  },
+  Row(name: "lamina_model_get_tensor", handles: [.model], pointers: ["key", "tensor"]) { call in
+    let data = call.out("data", Float.self, count: 10)
+    return call.text("key", "fc2.bias") {
+      lamina_model_get_tensor(
+        call.handles[0], $0, call.values("tensor", [tensor([], 0, data, byteCount: 40)]),
+        call.error)
+    }
   },
   Row(name: "lamina_image_load", handles: [.context], pointers: ["path", "image"]) { call in
     call.text("path", call.fixture.picture) { path in

@@ -127,7 +127,7 @@ import Testing
     #expect(try text(fixture.model, LAMINA_MODEL_PROVENANCE).contains("architecture"))
     #expect(try text(fixture.model, LAMINA_MODEL_REPORT) == "null")
     #expect(try text(fixture.model, LAMINA_MODEL_VALUE_NAMES).contains("\"relu2\""))
-    for which in [0, 7, -1, Int(Int32.max)] {
+    for which in [0, 9, -1, Int(Int32.max)] {
       #expect(
         failure { lamina_model_get_text(fixture.model, Int32(which), nil, 0, nil, $0) }
           == Failure(LAMINA_ERROR_ARGUMENT, "which: expected a text of lamina.h, found \(which)"))

@@ -26,6 +26,37 @@ struct GraphJSONTests {
     #expect(try Self.graph(graph.json.text(pretty: true)).json == graph.json)
   }
 
+  @Test func aThirdPartysMissingKindKeepsItsPlace() throws {
+    let text = """
+      {"format":"lamina.graph","version":1,"name":"g",\
+      "inputs":[{"name":"x","type":"float32","shape":["batch",4]}],\
+      "nodes":[{"name":"a","kind":"com.example.two","version":3,"inputs":["x","x"],"outputs":["a","a:1"],\
+      "attributes":{"b":1.0,"a":[],"c":[1.0,2.5],"d":"inf","e":true,"f":-7},\
+      "parameters":{"weight":{"tensor":"shared"}}},\
+      {"name":"r","kind":"lamina.relu","inputs":["a:1"]},\
+      {"name":"o","kind":"com.other.one","inputs":["r"]}],\
+      "plugins":{"com.example.two":{"id":"com.example.twins","version":"2.0"}},\
+      "outputs":["r"]}
+      """
+    let graph = try Self.graph(text)
+    #expect(graph.json.text() == text)
+    #expect(graph.missingKinds == ["com.example.two", "com.other.one"])
+    let count = standardLayers.count
+    #expect(
+      graph.nodes.map(\.missing?.message) == [
+        "unknown layer kind 'com.example.two', usually supplied by plugin 'com.example.twins' 2.0; "
+          + "\(count) kinds are registered", nil,
+        "unknown layer kind 'com.other.one', usually supplied by a plugin of 'com.other'; "
+          + "\(count) kinds are registered",
+      ])
+    let model = try Model(graph: graph, parameters: [:], registry: .standard)
+    let rows = try ModelSummary(model).rows
+    #expect(rows.map { $0.output == nil } == [true, true, true])
+    expectFirst(
+      .graph, "a (com.example.two): expected 1 output names, found 0",
+      text.replacing(#""outputs":["a","a:1"]"#, with: #""outputs":[]"#))
+  }
+
   @Test func refusesEveryTruncation() {
     for count in 0..<Self.valid.utf8.count {
       let text = String(decoding: Self.valid.utf8.prefix(count), as: UTF8.self)

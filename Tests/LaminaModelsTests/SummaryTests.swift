@@ -37,7 +37,7 @@ import Testing
     }
     let one = try summary { builder, x in try convolution(&builder, "c", x, 7) }
     #expect(three.rows.last?.receptiveField == one.rows.last?.receptiveField)
-    #expect(three.rows.last?.output.shape == one.rows.last?.output.shape)
+    #expect(three.rows.last?.output?.shape == one.rows.last?.output?.shape)
     #expect(three.rows.map { $0.receptiveField?.size } == [[3, 3], [5, 5], [7, 7]])
   }
 

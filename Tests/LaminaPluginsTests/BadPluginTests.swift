@@ -60,10 +60,19 @@ private let template = """
   static const lamina_layer_class layer = {
       .struct_size = CLASS_SIZE, .kind = KIND, .kind_version = 1, .minimum_inputs = 1,
       .maximum_inputs = 1, .create = create, .forward = forward, SLOTS};
-  static const lamina_layer_class *const classes[] = {&layer, &layer};
+  #ifndef CLASSES
+  #define CLASSES {&layer, &layer}
+  #endif
+  #ifndef LIST
+  #define LIST classes
+  #endif
+  #ifndef VERSION
+  #define VERSION "1.0.0"
+  #endif
+  static const lamina_layer_class *const classes[] = CLASSES;
   static const lamina_plugin plugin = {
       .struct_size = SIZE, .abi_major = MAJOR, .abi_minor_required = MINOR, .id = ID,
-      .version = "1.0.0", .vendor = "Example", .class_count = COUNT, .classes = classes};
+      .version = VERSION, .vendor = "Example", .class_count = COUNT, .classes = LIST};
   #ifndef NO_ENTRY
   const lamina_plugin *lamina_plugin_entry(const lamina_host *host, lamina_error *error) { ENTRY }
   #endif
@@ -101,6 +110,9 @@ private let badPlugins: [BadPlugin] = [
     "another major", "#define MAJOR 2\n", code: .unsupported,
     "expected a plugin for interface 1, found one for interface 2"),
   BadPlugin(
+    "major 0", "#define MAJOR 0\n", code: .unsupported,
+    "expected a plugin for interface 1, found one for interface 0"),
+  BadPlugin(
     "a later minor", "#define MINOR 7\n", code: .unsupported,
     "expected a plugin for interface 1.0 or older, found one that needs 1.7"),
   BadPlugin(
@@ -125,6 +137,32 @@ private let badPlugins: [BadPlugin] = [
     "a kind twice", "#define COUNT 2\n", "two layer classes are 'com.example.identity'"),
   BadPlugin("an empty kind", "#define KIND \"\"\n", "expected 1 to 255 bytes of UTF-8 as kind"),
   BadPlugin(
+    "no version", "#define VERSION NULL\n", "expected a text as version, found NULL"),
+  BadPlugin("no list of classes", "#define LIST NULL\n", "expected 1 layer classes, found NULL"),
+  BadPlugin(
+    "a class that is NULL", "#define CLASSES {NULL}\n",
+    "expected a layer class at 0, found NULL"),
+  BadPlugin(
+    "a kind of 1 MB",
+    "static char kind[1 << 20];\n#define KIND kind\n#define ENTRY memset(kind, 'a', sizeof kind - 1); "
+      + "return &plugin;\n", "expected 1 to 255 bytes of UTF-8 as kind"),
+  BadPlugin(
+    "a kind that is not UTF-8", "#define KIND \"com.\\xc3\\x28\"\n",
+    "expected 1 to 255 bytes of UTF-8 as kind"),
+  BadPlugin(
+    "a kind with capitals", "#define KIND \"com.example.Identity\"\n",
+    "expected kind to be a name such as 'com.example.mish', found 'com.example.Identity'"),
+  BadPlugin("no create", "#define SLOTS .create = NULL\n", "expected create, found NULL"),
+  BadPlugin(
+    "an attribute without name",
+    "static const char *const names[] = {\"\", NULL};\n#define SLOTS .attribute_names = names\n",
+    "expected 1 to 255 bytes of UTF-8 as the name of an attribute"),
+  BadPlugin(
+    "attribute names without end",
+    "static const char *const names[100] = {[0 ... 99] = \"size\"};\n"
+      + "#define SLOTS .attribute_names = names\n",
+    "expected at most 64 attribute names and a NULL behind them"),
+  BadPlugin(
     "a class that is too short", "#define CLASS_SIZE 64\n",
     "expected struct_size of lamina_layer_class in 96...4096, found 64"),
   BadPlugin(
@@ -147,6 +185,30 @@ private let badPlugins: [BadPlugin] = [
     "exit", "#define ENTRY exit(0);\n", code: .unsupported,
     "ended the process with status 0 when it was loaded by a process of its own"),
   BadPlugin(
+    "_exit", "#define ENTRY _exit(7);\n", code: .unsupported,
+    "ended the process with status 7 when it was loaded by a process of its own"),
+  BadPlugin(
+    "an instruction that there is not", "#define ENTRY __builtin_trap();\n", code: .unsupported,
+    "ended by signal 4 (illegal instruction) when it was loaded by a process of its own"),
+  BadPlugin(
+    "no end of recursion",
+    "static int deep(volatile char *p) { volatile char q[4096]; q[0] = *p; return deep(q) + q[0]; }\n"
+      + "#define ENTRY char c = 0; return deep(&c) ? NULL : &plugin;\n",
+    flags: ["-fno-optimize-sibling-calls"], code: .unsupported,
+    "ended by signal 11 (segmentation fault) when it was loaded by a process of its own"),
+  BadPlugin(
+    "10 GB",
+    "#define ENTRY for (int i = 0; i < 10; i++) memset(malloc(1 << 30), 0, 1); return &plugin;\n",
+    flags: ["-fno-builtin"], code: .unsupported,
+    "ended by signal 11 (segmentation fault) when it was loaded by a process of its own"),
+  BadPlugin(
+    "ends itself", "#include <signal.h>\n#define ENTRY kill(getpid(), SIGKILL); return &plugin;\n",
+    code: .unsupported, "ended by signal 9 when it was loaded by a process of its own"),
+  BadPlugin(
+    "closes all files",
+    "#define ENTRY for (int i = 0; i < 1024; i++) close(i); return &plugin;\n", code: .unsupported,
+    "ended the process with status 0 when it was loaded by a process of its own"),
+  BadPlugin(
     "entry is data", "#define NO_ENTRY\nconst int lamina_plugin_entry_data = 1;\n",
     flags: ["-Wl,--defsym=lamina_plugin_entry=lamina_plugin_entry_data"], code: .unsupported,
     "ended by signal 11 (segmentation fault) when it was loaded by a process of its own"),
@@ -164,6 +226,8 @@ private let badPlugins: [BadPlugin] = [
 ]
 
 @Suite struct BadPluginTests {
+  @Test func thereAreMany() { #expect(badPlugins.count >= 40) }
+
   @Test(arguments: badPlugins) private func isRefusedWithASentence(_ plugin: BadPlugin) throws {
     try withTemporaryFolder { folder in
       let library = try build(plugin.source, flags: plugin.flags, in: folder)
@@ -257,6 +321,158 @@ private let badPlugins: [BadPlugin] = [
       ) { try LayerRegistry.standard.adding(plugin) }
       let replaced = try LayerRegistry.standard.adding(plugin, replacing: true)
       #expect(try replaced.definition(of: "lamina.relu").provider == "com.example.bad")
+    }
+  }
+
+  /// The plugin's relu gives 7, so that it shows where it runs.
+  @Test func aLayerInThePlaceOfLaminasRunsAndIsNotFused() throws {
+    try withTemporaryFolder { folder in
+      let source = """
+        static lamina_status seven(const lamina_layer_class *c, const void *l,
+                                   const lamina_forward_call *call, lamina_error *e) {
+          size_t count = 1;
+          for (int a = 0; a < call->outputs[0].rank; a++) count *= call->outputs[0].shape[a];
+          for (size_t i = 0; i < count; i++) ((float *)call->outputs[0].data)[i] = 7;
+          return 0;
+        }
+        #define KIND "lamina.relu"
+        #define SLOTS .forward = seven
+
+        """
+      let plugin = try load(build(source, in: folder), in: folder)
+      let path = "\(folder)/model.safetensors"
+      var builder = GraphBuilder(
+        name: "fast", registry: try LayerRegistry.standard.adding(plugin, replacing: true))
+      let input = try builder.input("input", [.batch, 3, 8, 8])
+      let maps = try builder.add(
+        "lamina.conv2d", "conv", input, attributes: ["out_channels": 8, "kernel_size": [3, 3]])
+      try builder.output(builder.add("lamina.relu", "relu", maps), name: "output")
+      try ModelFile.save(
+        Model(initializing: builder.graph, seed: 1, registry: builder.registry), to: path)
+      let sample = try Tensor(random: [1, 3, 8, 8], seed: 3)
+      for level in OptimizationLevel.allCases {
+        var options = SessionOptions()
+        options.optimization = level
+        for (registry, isPlugins) in [(builder.registry, true), (.standard, false)] {
+          let model = try ModelFile.load(path: path, registry: registry)
+          let output = try Session(model: model, options: options).run([sample])[0]
+          let sevens: [Float] = output.elements().filter { $0 == 7 }
+          #expect((sevens.count == output.shape.count) == isPlugins)
+        }
+      }
+    }
+  }
+
+  /// The interface as a later header may have it: another slot at the end of each table.
+  @Test func aPluginOfALaterHeaderThatCanLiveWithThisHostLoads() throws {
+    try withTemporaryFolder { folder in
+      try FileManager.default.createDirectory(
+        atPath: "\(folder)/lamina", withIntermediateDirectories: false)
+      for name in ["lamina_plugin.h", "lamina_types.h"] {
+        var text = try String(
+          contentsOfFile: "\(packageRoot)/include/lamina/\(name)", encoding: .utf8)
+        text.replace("#define LAMINA_PLUGIN_ABI_MINOR 0", with: "#define LAMINA_PLUGIN_ABI_MINOR 7")
+        text.replace(
+          "  const lamina_layer_class *const *classes;\n}",
+          with: "  const lamina_layer_class *const *classes;\n  void (*later)(void);\n}")
+        text.replace(
+          "(const lamina_layer_class *layer_class, const char *id);\n};",
+          with:
+            "(const lamina_layer_class *layer_class, const char *id);\n  void (*later)(void);\n};")
+        try text.write(toFile: "\(folder)/lamina/\(name)", atomically: true, encoding: .utf8)
+      }
+      let later = """
+        static void later(void) {}
+        #define SLOTS .later = later
+        #define COUNT 1, .later = later
+        _Static_assert(LAMINA_PLUGIN_ABI_MINOR == 7, "another header");
+
+        """
+      expectError(
+        .unsupported,
+        "expected a plugin for interface 1.0 or older, found one that needs 1.7"
+      ) {
+        try load(build(later + "#define MINOR LAMINA_PLUGIN_ABI_MINOR\n", in: folder), in: folder)
+      }
+      let plugin = try load(build(later, in: folder), in: folder)
+      #expect(plugin.interface.minor == 0)
+      #expect(plugin.layers.map(\.kind) == ["com.example.identity"])
+      let layer = try LayerRegistry.standard.adding(plugin)
+        .makeLayer("com.example.identity", [:]).layer
+      #expect(try layer.outputs(for: [TensorSpec([2, 3])]) == [TensorSpec([2, 3])])
+    }
+  }
+
+  @Test func aLibraryThatNeedsAnotherWhichIsGone() throws {
+    try withTemporaryFolder { folder in
+      try "int gone(void) { return 1; }\n".write(
+        toFile: "\(folder)/gone.c", atomically: true, encoding: .utf8)
+      try PluginBuilder.build("\(folder)/gone.c", to: "\(folder)/libgone.so")
+      let library = try build(
+        "int gone(void);\n#define ENTRY return gone() ? &plugin : NULL;\n",
+        flags: ["-L\(folder)", "-lgone"], in: folder)
+      try FileManager.default.removeItem(atPath: "\(folder)/libgone.so")
+      expectError(
+        .format,
+        "the system does not load it: libgone.so: cannot open shared object file: "
+          + "No such file or directory", path: library
+      ) { try load(library, in: folder) }
+    }
+  }
+
+  @Test func namesThatOthersHaveStayThePluginsOwn() throws {
+    try withTemporaryFolder { folder in
+      let source = """
+        int lamina_session_run(void) { abort(); }
+        int lamina_plugin_name(void) { abort(); }
+        void *swift_allocObject(void) { abort(); }
+
+        """
+      let plugin = try load(build(source, in: folder), in: folder)
+      #expect(plugin.id == "com.example.bad")
+      let outputs = try Session(model: small()).run([Tensor(zeros: [1, 3])])
+      #expect(outputs.map(\.shape) == [[1, 3]])
+    }
+  }
+
+  private func small() throws -> Model {
+    var builder = GraphBuilder(name: "small", registry: .standard)
+    let input = try builder.input("input", [1, 3])
+    try builder.output(builder.add("lamina.relu", "act", input))
+    return try Model(initializing: builder.graph, registry: .standard)
+  }
+
+  @Test func linksLeadToOnePlugin() throws {
+    try withTemporaryFolder { folder in
+      let library = try build("", in: folder)
+      try FileManager.default.createSymbolicLink(
+        atPath: "\(folder)/link.so", withDestinationPath: library)
+      let (plugin, linked) = (
+        try load(library, in: folder), try load("\(folder)/link.so", in: folder)
+      )
+      #expect(plugin === linked)
+      try FileManager.default.linkItem(atPath: library, toPath: "\(folder)/hard.so")
+      let other = try load("\(folder)/hard.so", in: folder)
+      expectError(
+        .argument,
+        "com.example.identity of 'com.example.bad' is already supplied by 'com.example.bad'",
+        path: other.path
+      ) { try LayerRegistry.standard.adding([plugin, other]) }
+    }
+  }
+
+  @Test func aLoadedFileMayBeReplacedOrRemoved() throws {
+    try withTemporaryFolder { folder in
+      let library = try build("#define KIND \"com.example.first\"\n", in: folder)
+      let first = try load(library, in: folder)
+      try FileManager.default.removeItem(atPath: library)
+      let registry = try LayerRegistry.standard.adding(first)
+      #expect(try registry.makeLayer("com.example.first", [:]).layer.outputCount == 1)
+      _ = try build("#define KIND \"com.example.second\"\n", in: folder)
+      expectError(
+        .state, "another file was loaded from this path; a new process loads the one there now",
+        path: library
+      ) { try load(library, in: folder) }
     }
   }
 

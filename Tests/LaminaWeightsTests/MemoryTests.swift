@@ -88,7 +88,7 @@ import Testing
     var smallest = Int.max
     // Tests run beside this one add to the figure but never take away: the smallest of some tries is near
     // the truth.
-    for _ in 0..<5 {
+    for _ in 0..<50 {
       let before = try resident("VmRSS:")
       try resetPeak()
       let text = outcome { try readAll(bytes) }

@@ -111,8 +111,8 @@ struct BadModel: Sendable, CustomTestStringConvertible {
     ) { try edited(#"["batch",3]"#, #"["=4",3]"#) },
     BadModel(
       "unknown kind",
-      "notFound: body (test.scales): unknown layer kind 'test.scales', nearest is 'test.scale', usually supplied by a plugin of 'test'; 2 kinds are registered"
-    ) { try edited("test.scale", "test.scales") },
+      "notFound: body (scales): unknown layer kind 'scales'; 2 kinds are registered"
+    ) { try edited("test.scale", "scales") },
     BadModel(
       "kind of a number",
       "format: file: lamina.graph.nodes[0].kind: expected a string, found integer"

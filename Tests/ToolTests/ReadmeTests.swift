@@ -58,8 +58,11 @@ func commandsCAndPythonOfTheReadmeAgree() throws {
 }
 
 /// Compiles a program that imports Lamina with the objects of this build, and runs it in a folder.
+///
+/// - Parameter target: a module of its own that the program imports: its name and its sources' folder in the package.
 func runSwift(
-  _ code: String, _ words: String = "", in folder: TemporaryFolder? = nil
+  _ code: String, _ words: String = "", in folder: TemporaryFolder? = nil,
+  target: (name: String, folder: String)? = nil
 ) throws -> Outcome {
   let folder = try folder ?? TemporaryFolder()
   _ = try folder.file("main.swift", Array(code.utf8))
@@ -71,11 +74,46 @@ func runSwift(
     ["LaminaKernels", "LaminaImageShim"].map { "\(Tool.folder.path)/\($0).build" }
     + ["CJPEG", "CPNG", "CZlib"].map { "\(packageRoot)/Sources/\($0)" } + ["\(packageRoot)/include"]
   let libraries = try Tool.shell("pkg-config --libs libjpeg libpng zlib").output
+  let flags =
+    "-swift-version 6 -I '\(Tool.folder.path)/Modules' "
+    + maps.map { "-Xcc -fmodule-map-file='\($0)/module.modulemap'" }.joined(separator: " ")
+  let module = target.map { target in
+    """
+    swiftc \(flags) -wmo -parse-as-library -module-name \(target.name) -emit-module -emit-object \
+    '\(packageRoot)/\(target.folder)'/*.swift -o \(target.name).o &&
+    """
+  }
   return try Tool.shell(
     """
-    swiftc -swift-version 6 -I '\(Tool.folder.path)/Modules' \(maps.map { "-Xcc -fmodule-map-file='\($0)/module.modulemap'" }.joined(separator: " ")) \
-    main.swift @objects -o main \(libraries.split(separator: "\n").joined()) && ./main \(words)
+    \(module ?? "") swiftc \(flags) -I . main.swift \(target.map { "\($0.name).o" } ?? "") \
+    @objects -o main \(libraries.split(separator: "\n").joined()) && ./main \(words)
+    """, in: folder.url,
+    environment: [
+      "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "",
+      "XDG_CACHE_HOME": folder.path("cache"),
+    ])
+}
+
+/// Compiles a plugin that 'lamina plugin new NAME --language swift' wrote to NAME/NAME.so, with the objects of this
+/// build.
+func buildSwiftPlugin(_ name: String, _ module: String, in folder: TemporaryFolder) throws {
+  let kit = try FileManager.default.contentsOfDirectory(
+    atPath: Tool.folder.appending(path: "LaminaPluginKit.build").path
+  ).filter { $0.hasSuffix(".o") }.map { "\(Tool.folder.path)/LaminaPluginKit.build/\($0)" }
+  let list = Tool.folder.appending(path: "lamina.product/Objects.LinkFileList")
+  let core = try String(contentsOf: list, encoding: .utf8).split(separator: "\n").map(String.init)
+    .filter { $0.contains("/LaminaCore.build/") || $0.contains("/LaminaKernels.build/") }
+  _ = try folder.file("objects", Array((core + kit).map { $0 + "\n" }.joined().utf8))
+  let maps = ["\(Tool.folder.path)/LaminaKernels.build", "\(packageRoot)/include"]
+  let outcome = try Tool.shell(
+    """
+    swiftc -swift-version 6 -parse-as-library -module-name \(module) -emit-library -static-stdlib \
+    -use-ld=lld -I '\(Tool.folder.path)/Modules' \
+    \(maps.map { "-Xcc -fmodule-map-file='\($0)/module.modulemap'" }.joined(separator: " ")) \
+    \(name)/Sources/\(module)/*.swift @objects -o \(name)/\(name).so \
+    -Xlinker --version-script=\(name)/exports.map
     """, in: folder.url, environment: ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? ""])
+  #expect(outcome.status == 0, "\(outcome.errors)")
 }
 
 @Test func layerOfTheReadmeRuns() throws {
@@ -101,6 +139,20 @@ func runSwift(
       1 × 7×7
         conv1: output [1, 64, 50, 50], sees 7×7
         200704 weights, 501760000 multiply-adds
+
+      """)
+}
+
+@Test func aTargetOfLayersTrains() throws {
+  let package = "examples/swift/custom-layer/Sources"
+  let code = try String(
+    contentsOf: root.appendingPathComponent("\(package)/custom-layer/main.swift"), encoding: .utf8)
+  let outcome = try runSwift(code, target: ("Gates", "\(package)/Gates"))
+  #expect(outcome.status == 0, "\(outcome.errors)")
+  #expect(
+    outcome.output == """
+      the signal's gate is wider than the noise's: true
+      right: 256 of 256
 
       """)
 }

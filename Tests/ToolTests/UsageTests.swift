@@ -56,7 +56,7 @@ private let commands = [
   ),
   (
     "plugin look",
-    "lamina plugin: expected list, info or retry, found 'look'; see 'lamina plugin --help'"
+    "lamina plugin: expected list, info, check, new or retry, found 'look'; see 'lamina plugin --help'"
   ),
   (
     "plugin info",

@@ -37,7 +37,7 @@ public struct GraphDrawing: Sendable {
     let outputs = Dictionary(graph.outputs.map { ($0.value, $0.name) }) { first, _ in first }
     for (row, node) in zip(summary.rows, graph.nodes) {
       let short = row.kind.name.split(separator: ".").last.map(String.init) ?? row.kind.name
-      var lines = [node.name, "\(short) \(row.output.shape)"]
+      var lines = [node.name, "\(short) \(row.output?.shape.description ?? "?")"]
       for case let output? in node.outputs.map({ outputs[$0] }) where output != node.name {
         lines.append("→ \(output)")
       }

@@ -2,7 +2,7 @@ extension Graph {
   /// The version of the JSON form that this code writes.
   public static let formatVersion = 1
 
-  /// The graph as JSON: inputs, nodes in order, outputs. The inverse of `init(json:registry:)`.
+  /// The graph as JSON: inputs, nodes in order, outputs, and for each kind of a plugin's the plugin's id and version. The inverse of `init(json:registry:)`.
   public var json: JSON {
     func names(_ values: [ValueID]) -> JSON { .array(values.map { .string(name(of: $0)) }) }
     let inputsJSON = inputs.map { input in
@@ -21,6 +21,8 @@ extension Graph {
     let nodesJSON = nodes.map { node in
       let attributes = node.attributes
       let usualNames = (0..<node.outputs.count).map { $0 == 0 ? node.name : "\(node.name):\($0)" }
+      // Without the layer nothing else tells how many it has.
+      let needsOutputs = node.outputs.count > 1 && node.definition.kind.isOfThirdParty
       let bindings = node.bindings.sorted { $0.key < $1.key }.map { name, binding in
         switch binding {
         case .tensor(let key): JSON.Member(name, .object(["tensor": .string(key)]))
@@ -32,10 +34,20 @@ extension Graph {
         "kind": .string(node.definition.kind.name),
         "version": node.definition.version == 1 ? nil : .int(Int64(node.definition.version)),
         "inputs": names(node.inputs),
-        "outputs": usualNames == node.outputs.map(name(of:)) ? nil : names(node.outputs),
+        "outputs": usualNames == node.outputs.map(name(of:)) && !needsOutputs
+          ? nil : names(node.outputs),
         "attributes": attributes.isEmpty ? nil : attributes.json,
         "parameters": bindings.isEmpty ? nil : .object(bindings),
       ])
+    }
+    let definitions = Dictionary(
+      nodes.map { ($0.definition.kind, $0.definition) }, uniquingKeysWith: { $1 })
+    let plugins = definitions.values.sorted { $0.kind < $1.kind }.compactMap { definition in
+      definition.providerVersion.map {
+        JSON.Member(
+          definition.kind.name,
+          .object(["id": .string(definition.provider), "version": .string($0)]))
+      }
     }
     return .object([
       "format": .string("lamina.graph"),
@@ -43,6 +55,7 @@ extension Graph {
       "name": .string(name),
       "inputs": .array(inputsJSON),
       "nodes": .array(nodesJSON),
+      "plugins": plugins.isEmpty ? nil : .object(plugins),
       "outputs": .array(
         outputs.map { output in
           output.name == name(of: output.value)
@@ -52,10 +65,11 @@ extension Graph {
     ])
   }
 
-  /// Reads a graph. Every problem of every node is reported at once.
+  /// Reads a graph. Every problem of every node is reported at once. A node of a third party's kind that the registry
+  /// does not have keeps its place, attributes and bindings: see `missingKinds`.
   ///
   /// - Throws: `format` for a field of a wrong type, `graph` for names and attributes that do not fit,
-  ///   `notFound` for unknown kinds, `unsupported` for a later version.
+  ///   `notFound` for unknown kinds of Lamina's, `unsupported` for a later version.
   public init(
     json: JSON, registry: LayerRegistry, path: String = "lamina.graph", limits: Limits = Limits()
   ) throws {
@@ -74,7 +88,17 @@ extension Graph {
     func collect(_ body: () throws -> Void) throws {
       do { try body() } catch let error as LaminaError { problems.append(error) }
     }
-    try top.rejectUnknown(["format", "version", "name", "inputs", "nodes", "outputs"])
+    try top.rejectUnknown(["format", "version", "name", "inputs", "nodes", "plugins", "outputs"])
+    var plugins: [LayerKind: PluginReference] = [:]
+    try collect {
+      guard let json = try top.optional("plugins") else { return }
+      for member in try ObjectReader(json, path: "\(path).plugins").members {
+        let object = try ObjectReader(
+          member.value, path: "\(path).plugins.\(member.key.escapedForDisplay())")
+        try object.rejectUnknown(["id", "version"])
+        plugins[LayerKind(member.key)] = (try object.string("id"), try object.string("version"))
+      }
+    }
 
     for (index, element) in try top.array("inputs").enumerated() {
       try collect {
@@ -95,7 +119,7 @@ extension Graph {
     for (index, element) in nodes.enumerated() {
       try collect {
         let object = try ObjectReader(element, path: "\(path).nodes[\(index)]")
-        try addNode(object, registry: registry)
+        try addNode(object, registry: registry, plugins: plugins)
       }
     }
     if let error = LaminaError.combining(problems) { throw error }
@@ -116,7 +140,11 @@ extension Graph {
     }
   }
 
-  private mutating func addNode(_ object: ObjectReader, registry: LayerRegistry) throws {
+  private typealias PluginReference = (id: String, version: String)
+
+  private mutating func addNode(
+    _ object: ObjectReader, registry: LayerRegistry, plugins: [LayerKind: PluginReference]
+  ) throws {
     try object.rejectUnknown([
       "name", "kind", "version", "inputs", "outputs", "attributes", "parameters",
     ])
@@ -127,12 +155,7 @@ extension Graph {
       let attributes = try object.optional("attributes").map {
         try Attributes(json: $0, path: "\(object.path).attributes")
       }
-      let (layer, definition) = try registry.makeLayer(kind, attributes ?? [:])
       let version = try object.optional("version") == nil ? 1 : object.int("version")
-      guard version >= 1, version <= definition.version else {
-        throw LaminaError(
-          .unsupported, "expected version 1 to \(definition.version), found \(version)")
-      }
       func values(_ field: String) throws -> [String] {
         try object.array(field).map { element in
           guard let name = element.string else {
@@ -141,6 +164,24 @@ extension Graph {
           return name
         }
       }
+      let outputNames = try object.optional("outputs") == nil ? nil : values("outputs")
+      let layer: any Layer
+      let definition: LayerDefinition
+      if kind.isOfThirdParty, !registry.has(kind) {
+        let plugin = plugins[kind]
+        let reason = registry.unknown(kind, of: plugin)
+        layer = MissingLayer(
+          attributes ?? [:], outputCount: max(outputNames?.count ?? 1, 1), reason: reason)
+        definition = LayerDefinition(
+          kind: kind, version: version, arity: 0...Int.max, provider: plugin?.id ?? "",
+          providerVersion: plugin?.version, make: { _ in throw reason })
+      } else {
+        (layer, definition) = try registry.makeLayer(kind, attributes ?? [:])
+      }
+      guard version >= 1, version <= definition.version else {
+        throw LaminaError(
+          .unsupported, "expected version 1 to \(definition.version), found \(version)")
+      }
       let inputs = try values("inputs").map { name in
         guard let value = value(named: name) else {
           throw LaminaError(
@@ -148,7 +189,6 @@ extension Graph {
         }
         return value
       }
-      let outputNames = try object.optional("outputs") == nil ? nil : values("outputs")
       var bindings: [String: ParameterBinding] = [:]
       for member in try object.optional("parameters").map({
         try ObjectReader($0, path: "\(object.path).parameters").members

@@ -33,7 +33,7 @@ public struct Model: Sendable {
   /// A model.
   ///
   /// - Parameter checkingShapes: off for graphs whose shapes follow from input values, such as a `shape`
-  ///   input; they are checked when a session runs.
+  ///   input; they are checked when a session runs. Those of a graph with `missingKinds` cannot be.
   /// - Throws: `weights` listing every tensor that is missing or of a wrong shape; `graph` and `shape` when
   ///   the graph does not fit its inputs' default shapes.
   public init(
@@ -41,7 +41,7 @@ public struct Model: Sendable {
     registry: LayerRegistry, checkingShapes: Bool = true
   ) throws {
     self.init(unchecked: graph, parameters, metadata, registry)
-    guard checkingShapes else { return }
+    guard checkingShapes, graph.missingKinds.isEmpty else { return }
     var problems: [LaminaError] = []
     for slot in try graph.parameterSlots(parameters: parameters) {
       guard case .tensor(let key) = slot.binding else { continue }
@@ -120,11 +120,14 @@ public struct Model: Sendable {
   }
 
   /// Number of learned parameters: the elements of all tensors in the role `.weight`, each tensor once. Where
-  /// shapes follow from input values, so that roles are not known, all tensors count.
+  /// shapes follow from input values or layers are missing, so that roles are not known, all tensors count.
   public func weightCount() throws -> Int {
     var seen: Set<String> = []
     var count = 0
     let slots: [ParameterSlot]
+    guard graph.missingKinds.isEmpty else {
+      return parameters.values.reduce(0) { $0.saturatingSum($1.shape.count) }
+    }
     do {
       slots = try graph.parameterSlots(parameters: parameters)
     } catch let error as LaminaError where error.code == .shape {
@@ -167,7 +170,7 @@ extension Graph {
 
   /// The specs of all values and parameters for given input specs.
   public struct Inference: Sendable {
-    /// By value index; nil for values that no node has computed yet.
+    /// By value index; nil for values that no node has computed yet, and for those that depend on a missing layer.
     public var values: [TensorSpec?]
     /// By node.
     public var parameters: [[ParameterSpec]]
@@ -183,12 +186,14 @@ extension Graph {
 
   /// Infers the shape and type of every value, and the values that follow from shapes and constants alone.
   ///
-  /// - Parameter foldingLimit: most elements of a value to compute.
+  /// - Parameters:
+  ///   - foldingLimit: most elements of a value to compute.
+  ///   - passingMissing: leaves out nodes whose layers are missing, and those that depend on them, instead of throwing.
   /// - Throws: the layer's error with the node's path; `limit` when a value, or all that are computed
   ///   together, exceed the memory of `limits`.
   public func inferSpecs(
     inputs: [TensorSpec], parameters: [String: Tensor], foldingLimit: Int? = nil,
-    limits: Limits = Limits()
+    limits: Limits = Limits(), passingMissing: Bool = false
   ) throws -> Inference {
     let foldingLimit = foldingLimit ?? Graph.defaultFoldingLimit
     let pool = ThreadPool(threads: 1)
@@ -201,6 +206,12 @@ extension Graph {
     for (value, spec) in zip(inputValues, inputs) { values[value.index] = spec }
     var foldedBytes = 0
     for node in nodes {
+      if passingMissing,
+        node.missing != nil || node.readValues.contains(where: { values[$0.index] == nil })
+      {
+        parameterSpecs.append([])
+        continue
+      }
       let inferred = try infer(
         node, values: values, parameters: parameters,
         foldingLimit: min(foldingLimit, (limits.memoryBytes - foldedBytes) / 8), pool: pool)

@@ -14,6 +14,10 @@ public struct LayerDefinition: Sendable {
   public var isRandom: Bool
   /// Who supplies it: `lamina`, or a plugin's id.
   public var provider: String
+  /// Version of the plugin that supplies it; nil when none does. Graph files then name the plugin.
+  public var providerVersion: String?
+  /// Whether somebody else supplies it for a kind of Lamina's.
+  var isReplacement: Bool { provider != "lamina" && kind.name.hasPrefix("lamina.") }
   /// Makes a layer from its attributes.
   public var make: @Sendable (inout AttributeReader) throws -> any Layer
 
@@ -21,7 +25,7 @@ public struct LayerDefinition: Sendable {
   public init(
     kind: LayerKind, version: Int = 1, arity: ClosedRange<Int> = 1...1,
     outputMemory: OutputMemory = .separate, gradient: Gradient = .unsupported,
-    isRandom: Bool = false, provider: String,
+    isRandom: Bool = false, provider: String, providerVersion: String? = nil,
     make: @escaping @Sendable (inout AttributeReader) throws -> any Layer
   ) {
     self.kind = kind
@@ -31,6 +35,7 @@ public struct LayerDefinition: Sendable {
     self.gradient = gradient
     self.isRandom = isRandom
     self.provider = provider
+    self.providerVersion = providerVersion
     self.make = make
   }
 
@@ -106,17 +111,30 @@ public struct LayerRegistry: Sendable {
   ///
   /// - Throws: `notFound` with the nearest name and what is registered.
   public func definition(of kind: LayerKind) throws -> LayerDefinition {
-    if let definition = definitions[kind] { return definition }
+    guard let definition = definitions[kind] else { throw unknown(kind) }
+    return definition
+  }
+
+  /// Whether a kind is registered.
+  public func has(_ kind: LayerKind) -> Bool { definitions[kind] != nil }
+
+  /// The error for a kind that is not registered.
+  ///
+  /// - Parameter plugin: the one that supplied it, where that is known: `com.example.mish`, and its version.
+  func unknown(_ kind: LayerKind, of plugin: (id: String, version: String)? = nil) -> LaminaError {
     var message = "unknown layer kind '\(kind.name.escapedForDisplay())'"
     if let nearest = nearestName(to: kind.name, in: kinds.map(\.name)) {
       message += ", nearest is '\(nearest)'"
     }
-    if let vendor = kind.name.lastIndex(of: "."), !kind.name.hasPrefix("lamina.") {
+    if let plugin {
+      message +=
+        ", usually supplied by plugin '\(plugin.id.escapedForDisplay())' \(plugin.version.escapedForDisplay())"
+    } else if let vendor = kind.name.lastIndex(of: "."), kind.isOfThirdParty {
       message +=
         ", usually supplied by a plugin of '\(kind.name[..<vendor].description.escapedForDisplay())'"
     }
     message += "; \(definitions.count) kinds are registered"
-    throw LaminaError(.notFound, message)
+    return LaminaError(.notFound, message)
   }
 
   /// Makes a layer.

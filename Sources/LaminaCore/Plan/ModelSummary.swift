@@ -6,8 +6,10 @@ public struct ModelSummary: Sendable {
     public var name: String
     /// Layer kind.
     public var kind: LayerKind
-    /// First output.
-    public var output: TensorSpec
+    /// First output; nil where it depends on a missing layer.
+    public var output: TensorSpec?
+    /// Which kind is missing and who supplied it, when the node only keeps the place of a layer.
+    public var missing: LaminaError?
     /// Elements of its learned parameters, biases included; shared tensors count at their first node.
     public var weights: Int
     /// Elements of its biases.
@@ -42,7 +44,7 @@ public struct ModelSummary: Sendable {
   public var parameterByteCount: Int { (weightCount + bufferCount).saturatingProduct(4) }
   /// Bytes of all outputs: what training keeps; a session shares memory among them.
   public var activationByteCount: Int {
-    rows.reduce(0) { $0.saturatingSum($1.output.byteCount) }
+    rows.reduce(0) { $0.saturatingSum($1.output?.byteCount ?? 0) }
   }
 
   /// A summary for given input specs, by default each symbol at its default.
@@ -56,7 +58,8 @@ public struct ModelSummary: Sendable {
   ) throws {
     let specs = try specs ?? graph.inputs.map { try $0.defaultSpec() }
     try graph.checkInputs(specs)
-    let inference = try graph.inferSpecs(inputs: specs, parameters: parameters)
+    let inference = try graph.inferSpecs(
+      inputs: specs, parameters: parameters, passingMissing: true)
     name = graph.name
     inputs = zip(graph.inputs, specs).map { ($0.name, $1) }
     var seen: Set<String> = []
@@ -78,14 +81,23 @@ public struct ModelSummary: Sendable {
           buffers += parameter.spec.shape.count
         }
       }
-      let inputSpecs = node.inputs.map { inference[$0] }
-      let outputSpecs = node.outputs.map { inference[$0] }
+      let inputSpecs = node.inputs.compactMap { inference.values[$0.index] }
+      let outputSpecs = node.outputs.compactMap { inference.values[$0.index] }
+      let isKnown = outputSpecs.count == node.outputs.count
+      if !isKnown {
+        for key in node.ownKeys(among: parameters) where seen.insert(key).inserted {
+          let count = parameters[key]?.shape.count ?? 0
+          weights = weights.saturatingSum(count)
+          if key.hasSuffix(".bias") { biases = biases.saturatingSum(count) }
+        }
+      }
       let known = node.inputs.compactMap { fields[$0.index] }
       var field = known.reduce(nil as ReceptiveField?) { $0?.union($1) ?? $1 }
-      let output = outputSpecs.first ?? TensorSpec(.scalar)
+      let output = isKnown ? outputSpecs.first ?? TensorSpec(.scalar) : nil
+      if output == nil { field = nil }
       var sizeRule: String?
-      if let window = node.layer.window, let input = inputSpecs.first?.shape, input.rank == 4,
-        output.shape.rank == 4, window.kernel.count == 2
+      if let output, let window = node.layer.window, let input = inputSpecs.first?.shape,
+        input.rank == 4, output.shape.rank == 4, window.kernel.count == 2
       {
         field = field?.applying(window, extents: [input[2], input[3]])
         let rules = (0..<2).map {
@@ -96,17 +108,19 @@ public struct ModelSummary: Sendable {
       for value in node.outputs { fields[value.index] = field }
       rows.append(
         Row(
-          name: node.name, kind: node.definition.kind, output: output, weights: weights,
-          biases: biases, buffers: buffers,
-          multiplyAdds: node.layer.multiplyAdds(for: inputSpecs, outputs: outputSpecs),
-          receptiveField: output.shape.rank == 4 ? field : nil, sizeRule: sizeRule,
+          name: node.name, kind: node.definition.kind, output: output, missing: node.missing,
+          weights: weights, biases: biases, buffers: buffers,
+          multiplyAdds: isKnown
+            ? node.layer.multiplyAdds(for: inputSpecs, outputs: outputSpecs) : 0,
+          receptiveField: output?.shape.rank == 4 ? field : nil, sizeRule: sizeRule,
           inputs: node.inputs.map { graph.name(of: $0) }))
     }
     self.rows = rows
   }
 
   /// A table for people, with totals: volumes, learned weights without biases, biases, multiply-adds, bytes of
-  /// the output, receptive field with jump and start, and how the output's size follows.
+  /// the output, receptive field with jump and start, and how the output's size follows. What depends on a missing layer
+  /// is `?`.
   public var text: String {
     func pair<T: Equatable>(_ values: [T]?, _ separator: String) -> String {
       guard let values else { return "" }
@@ -125,8 +139,10 @@ public struct ModelSummary: Sendable {
     for row in rows {
       let field = row.receptiveField
       table.append([
-        row.name, row.kind.name, row.output.shape.description, String(row.weights - row.biases),
-        String(row.biases), String(row.multiplyAdds), String(row.output.byteCount),
+        row.name, row.kind.name + (row.missing == nil ? "" : " (missing)"),
+        row.output?.shape.description ?? "?", String(row.weights - row.biases),
+        String(row.biases), String(row.multiplyAdds),
+        row.output.map { String($0.byteCount) } ?? "?",
         pair(field?.size, "×"), single(field?.jump), single(field?.start), row.sizeRule ?? "",
       ])
     }
@@ -151,6 +167,10 @@ public struct ModelSummary: Sendable {
     func mebibytes(_ bytes: Int) -> String {
       "\(((Double(bytes) / 0x1p20) * 10).rounded() / 10) MiB"
     }
+    var told: Set<LayerKind> = []
+    for row in rows {
+      if let missing = row.missing, told.insert(row.kind).inserted { lines.append(missing.message) }
+    }
     let biasCount = rows.reduce(0) { $0 + $1.biases }
     lines.append(
       "\(weightCount) parameters (\(weightCount - biasCount) without biases), \(bufferCount) buffer elements, "
@@ -171,13 +191,14 @@ public struct ModelSummary: Sendable {
         "name": .string(row.name),
         "kind": .string(row.kind.name),
         "inputs": .array(row.inputs.map { .string($0) }),
-        "output": shape(row.output.shape),
-        "type": .string(row.output.type.rawValue),
+        "missing": row.missing.map { .string($0.message) },
+        "output": row.output.map { shape($0.shape) },
+        "type": row.output.map { .string($0.type.rawValue) },
         "parameters": .int(Int64(row.weights)),
         "biases": .int(Int64(row.biases)),
         "buffers": .int(Int64(row.buffers)),
         "macs": .int(Int64(row.multiplyAdds)),
-        "bytes": .int(Int64(row.output.byteCount)),
+        "bytes": row.output.map { .int(Int64($0.byteCount)) },
         "receptive_field": field.map { ints($0.size) },
         "jump": field.map { ints($0.jump) },
         "start": field.map { .array($0.start.map { .double($0) }) },
@@ -193,5 +214,16 @@ public struct ModelSummary: Sendable {
       "buffers": .int(Int64(bufferCount)),
       "macs": .int(Int64(multiplyAdds)),
     ])
+  }
+}
+
+extension Graph.Node {
+  /// The keys of the tensors that are its own by their names, for a node whose layer cannot tell; sorted.
+  fileprivate func ownKeys(among parameters: [String: Tensor]) -> [String] {
+    let bound = bindings.values.compactMap { if case .tensor(let key) = $0 { key } else { nil } }
+    let named = parameters.keys.filter { key in
+      key.lastIndex(of: ".").map { key[..<$0] == name } ?? false
+    }
+    return Set(bound + named).intersection(parameters.keys).sorted()
   }
 }

@@ -40,6 +40,15 @@ final class TrainingPlan: Sendable {
     var isTraining: Bool
     /// Which forward values the backward pass reads.
     var needs: (inputs: Bool, outputs: Bool)
+
+    /// The node and how it runs, or the conversion, for people.
+    var title: String {
+      switch operation {
+      case .layer: path
+      case .prepared(let prepared): "\(path) [\(prepared.summary)]"
+      case .convert(let from, let to): "layout \(from) → \(to)"
+      }
+    }
   }
 
   /// One thing to do on the way back.
@@ -68,11 +77,8 @@ final class TrainingPlan: Sendable {
   /// A line for each step, forward and back, for people.
   func explain() -> String {
     func line(_ step: Step) -> String {
-      switch step.operation {
-      case .layer: "\(step.path) → \(step.outputs.map(\.shape.description).joined(separator: ", "))"
-      case .prepared(let prepared): "\(step.path) [\(prepared.summary)]"
-      case .convert(let from, let to): "layout \(from) → \(to)"
-      }
+      guard case .layer = step.operation else { return step.title }
+      return "\(step.title) → \(step.outputs.map(\.shape.description).joined(separator: ", "))"
     }
     var lines = ["\(steps.count) steps forward"] + steps.map { "  " + line($0) }
     lines.append("\(backwardSteps.count) steps back")
@@ -93,21 +99,14 @@ final class TrainingPlan: Sendable {
 
   /// The steps forward, the loss, and the steps back.
   var stepNames: [String] {
-    func name(_ step: Step) -> String {
-      switch step.operation {
-      case .layer: step.path
-      case .prepared(let prepared): "\(step.path) [\(prepared.summary)]"
-      case .convert(let from, let to): "layout \(from) → \(to)"
-      }
-    }
     let back = backwardSteps.map { step in
       switch step {
-      case .step(let number, _, _, _, _, _): "back \(name(steps[number]))"
+      case .step(let number, _, _, _, _, _): "back \(steps[number].title)"
       case .convert(_, let from, let to, _, _, _): "back layout \(from) → \(to)"
       case .zero, .zeroWeight: "back zeros"
       }
     }
-    return steps.map(name) + ["loss"] + back
+    return steps.map(\.title) + ["loss"] + back
   }
 
   init(_ compiler: inout TrainingCompiler) throws {

@@ -105,23 +105,17 @@ private struct Measurement {
     -> [LayerTime]
   {
     let steps = try session.plan(for: views.map { TensorSpec($0.shape, $0.type) }).stepSummaries
-    var samples = [[Double]](repeating: [], count: steps.count)
-    let clock = ContinuousClock()
-    var last = clock.now
-    session.onStep = { step in
-      let now = clock.now
-      if samples.indices.contains(step) { samples[step].append((now - last) / .seconds(1)) }
-      last = clock.now
-    }
+    let times = StepTimes(count: steps.count)
+    session.onStep = { times.ends($0) }
     defer { session.onStep = nil }
     for _ in 0..<runs {
-      last = clock.now
+      times.begin()
       try session.withOutputs(of: views) { _ in }
     }
     let kinds = Dictionary(
       session.model.graph.nodes.map { ($0.name, $0.definition.kind) }, uniquingKeysWith: { $1 })
-    return zip(steps, samples).map { step, times in
-      LayerTime(step: step, kind: kinds[step.name], median: times.sorted().median)
+    return zip(steps, times.medians).map { step, median in
+      LayerTime(step: step, kind: kinds[step.name], median: median)
     }
   }
 
@@ -187,6 +181,30 @@ private struct Measurement {
       },
     ])
   }
+}
+
+/// The times of the steps of a plan over several runs.
+final class StepTimes {
+  private var samples: [[Double]]
+  private let clock = ContinuousClock()
+  private var last: ContinuousClock.Instant
+
+  init(count: Int) {
+    samples = [[Double]](repeating: [], count: count)
+    last = clock.now
+  }
+
+  /// A run begins.
+  func begin() { last = clock.now }
+
+  /// A step ends, and the next begins.
+  func ends(_ step: Int) {
+    if samples.indices.contains(step) { samples[step].append((clock.now - last) / .seconds(1)) }
+    begin()
+  }
+
+  /// Seconds of each step.
+  var medians: [Double] { samples.map { $0.sorted().median } }
 }
 
 extension [Double] {

@@ -78,8 +78,7 @@ struct TrainingMeasurement {
     let timed = try trainer(count + 2)
     times = try time(timed).dropFirst(2).sorted()
     layers =
-      withLayers
-      ? try TrainingMeasurement.layerTimes(trainer(count), specs) { _ = try time($0) } : nil
+      withLayers ? try TrainingMeasurement.layerTimes(trainer(count), specs) : nil
     name = model.graph.name
     self.part = part
     self.specs = specs
@@ -89,22 +88,17 @@ struct TrainingMeasurement {
 
   /// The median time of each step of the plan.
   private static func layerTimes(
-    _ trainer: Trainer, _ specs: [TensorSpec], _ run: (Trainer) throws -> Void
+    _ trainer: Trainer, _ specs: [TensorSpec]
   ) throws -> [LayerTime] {
     let names = try trainer.session.stepNames(specs)
-    var samples = [[Double]](repeating: [], count: names.count)
-    let clock = ContinuousClock()
-    var last = clock.now
-    trainer.session.onStep = { step in
-      let now = clock.now
-      if step > 0, samples.indices.contains(step) {
-        samples[step].append((now - last) / .seconds(1))
-      }
-      last = clock.now
-    }
+    let times = StepTimes(count: names.count)
+    trainer.session.onStep = { times.ends($0) }
     defer { trainer.session.onStep = nil }
-    try run(trainer)
-    return zip(names, samples).map { LayerTime(name: $0, median: $1.sorted().median) }
+    try trainer.fit { _ in
+      times.begin()
+      return true
+    }
+    return zip(names, times.medians).map { LayerTime(name: $0, median: $1) }
   }
 
   var text: String {

@@ -52,10 +52,10 @@ extension Command {
     let classes = sets.training.classNames
     var model = named
     if arguments.has(head) {
-      let names: [String]
-      (model, names) = try named.replacingHead(labels: classes, seed: settings.seed)
-      training.frozen = model.graph.nodes.map(\.name).filter { !names.contains($0) }
-        .map { KeyPattern($0) }
+      model = try named.replacingHead(labels: classes, seed: settings.seed).model
+      var trunk = try FrozenLayers(model)
+      try trunk.freezeTrunk()
+      training.frozen = trunk.patterns
     } else {
       model = try named.fitted(to: classes, seed: settings.seed).model
     }

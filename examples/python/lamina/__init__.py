@@ -9,38 +9,40 @@ or fit it to classes of your own:
 
     mine = lamina.finetune("resnet50.safetensors", "photos")
     mine.save("mine.safetensors")
+
+or with layers of your own, from plugins or written in Python:
+
+    context = lamina.Context(plugins=["/opt/mish.so"], layers=[MyLayer])
+    model = lamina.load("net.safetensors", context=context)
+
+Arrays of any library that has `__dlpack__` go in; results are NumPy arrays, which other libraries take with their
+`from_dlpack`. Contexts, models and data sets may be used by any number of threads, a trainer by one at a time.
 """
 
-from ctypes import byref as _byref, c_size_t as _c_size_t
-
 from . import _library
+from ._context import Context, LayerKind
+from ._context import shared as _shared
+from ._layers import BackwardCall, ForwardCall, Layer, ParameterSpec, TensorSpec
 from ._library import Error
-from ._model import Model, Value, _context, create, load
+from ._model import Model, Node, Nodes, Parameter, Value, create, from_graph, load
 from ._training import Dataset, Progress, Score, Trainer, evaluate, finetune
 
-__all__ = ["Dataset", "Error", "Model", "Progress", "Score", "Trainer", "Value", "architectures", "create", "evaluate",
-           "finetune", "layers", "load", "version"]
+__all__ = ["BackwardCall", "Context", "Dataset", "Error", "ForwardCall", "Layer", "LayerKind", "Model", "Node", "Nodes",
+           "Parameter", "ParameterSpec", "Progress", "Score", "TensorSpec", "Trainer", "Value", "architectures",
+           "create", "evaluate", "finetune", "from_graph", "layers", "load", "version"]
 
 
-def version():
+def version() -> str:
     """Version of the library: `0.1.0`."""
-    return _library.library.lamina_version().decode()
+    return str(_library.library.lamina_version().decode())
 
 
-def architectures():
+def architectures() -> list[str]:
     """Names that `create` knows."""
     library = _library.library
     return [library.lamina_catalog_name(index).decode() for index in range(library.lamina_catalog_count())]
 
 
-def layers():
-    """The kinds of layers that models may use, sorted."""
-    context = _context(None).number
-    count = _c_size_t()
-    _library.call("context_layer_count", context, _byref(count))
-    info = _library.LayerInfo()
-    kinds = []
-    for index in range(count.value):
-        _library.call("context_layer_info", context, index, _byref(info))
-        kinds.append(info.kind.decode())
-    return kinds
+def layers() -> list[str]:
+    """The kinds of layers that models may use, sorted; `Context.layers` tells more about those of a context."""
+    return [known.kind for known in _shared(None).layers]

@@ -10,14 +10,16 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from ctypes import POINTER, byref
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import _library as c
-from ._model import _CODES, _DTYPES, Model, _context, _Handle, _path, load
+from ._context import Handle, Path, shared
+from ._layers import CODES, DTYPES, Array
+from ._model import Model, load, view
 
 _BROKEN = ["error", "skip", "replace"]
 _OPTIMIZERS = ["adam", "sgd", "rmsprop", "adamw", "nadam"]
@@ -31,7 +33,7 @@ class Score(NamedTuple):
 
     loss: float
     accuracy: float | None
-    count: int
+    count: int  # type: ignore[assignment]
 
 
 class Progress(NamedTuple):
@@ -67,7 +69,7 @@ def _known(value: float) -> float | None:
 
 
 def _context_number(threads: int | None) -> int:
-    return _context(threads).number
+    return shared(threads)._handle.number
 
 
 class Dataset:
@@ -78,36 +80,35 @@ class Dataset:
     what happens to pictures that cannot be decoded: `error`, `skip` or `replace`.
     """
 
-    def __init__(self, path: str | os.PathLike[str], labels: Sequence[str] | None = None, hold_out: int = 20,
+    def __init__(self, path: Path, labels: Sequence[str] | None = None, hold_out: int = 20,
                  broken: str = "error", seed: int = 0, threads: int | None = None) -> None:
         names = c.texts(labels or [])
         options = c.DatasetOptions(broken=_number(_BROKEN, broken, "a policy"), hold_out=hold_out or -1, seed=seed,
                                    labels=ctypes.cast(names, POINTER(ctypes.c_char_p)), label_count=len(names))
-        self._adopt(c.made("dataset_open", _context_number(threads), _path(path), byref(options)))
+        self._adopt(c.made("dataset_open", _context_number(threads), os.fsencode(path), byref(options)))
 
     @classmethod
-    def from_arrays(cls, items: np.ndarray, classes: Sequence[int], labels: Sequence[str] | None = None,
+    def from_arrays(cls, items: Array, classes: Sequence[int], labels: Sequence[str] | None = None,
                     validation: int = 0, threads: int | None = None) -> Dataset:
         """Tensors as they enter the model, `float32 [items, ...]`, and the class of each. The last `validation` items
         are to check with. The array is not copied."""
-        array = np.require(items, np.float32, ["C", "A"])
+        array = np.require(view(items, "items"), np.float32, ["C", "A"])
         return cls._create(array.shape[1:], classes, labels, validation, threads, {"items": array.ctypes.data}, array)
 
     @classmethod
-    def from_function(cls, read: Callable[[int], np.ndarray], classes: Sequence[int], shape: Sequence[int],
+    def from_function(cls, read: Callable[[int], Array], classes: Sequence[int], shape: Sequence[int],
                       labels: Sequence[str] | None = None, validation: int = 0, threads: int | None = None) -> Dataset:
         """Tensors of `shape` that `read(index)` gives when they are needed; what it raises ends the training."""
         errors: list[BaseException] = []
         size = tuple(shape)
 
-        @c.ReadItem
+        @c.callback(c.ReadItem)
         def fill(_user: None, index: int, item: Any) -> int:
             try:
                 value = np.asarray(read(index), np.float32)
                 if value.shape != size:
                     raise ValueError(f"item {index}: expected shape {size}, found {value.shape}")
-                target = ctypes.cast(item.contents.data, POINTER(ctypes.c_float * value.size)).contents
-                np.frombuffer(target, np.float32)[:] = value.ravel()
+                ctypes.memmove(item.contents.data, np.ascontiguousarray(value).ctypes.data, value.nbytes)
                 return 0
             except BaseException as error:
                 errors.append(error)
@@ -144,7 +145,7 @@ class Dataset:
         return result
 
     def _adopt(self, number: int) -> None:
-        self._handle = _Handle("dataset", number)
+        self._handle = Handle("dataset", number)
         self._errors: list[BaseException] = []
         info = c.DatasetInfo()
         c.call("dataset_get_info", number, byref(info))
@@ -158,7 +159,7 @@ class Dataset:
     @property
     def broken(self) -> list[dict[str, str]]:
         """Pictures that were left out or replaced: name and reason of each."""
-        return json.loads(c.text("dataset_get_broken", self._handle.number))
+        return list(json.loads(c.text("dataset_get_broken", self._handle.number)))
 
     def __repr__(self) -> str:
         return f"<lamina.Dataset: {self.training_count} items to train with, {self.validation_count} to check with>"
@@ -169,18 +170,18 @@ _kept: dict[int, object] = {}
 _tokens = itertools.count(1)
 
 
-@c.ReleaseUser
+@c.callback(c.ReleaseUser)
 def _release(token: int) -> None:
     _kept.pop(token, None)
 
 
-def _dataset(data: Dataset | str | os.PathLike[str], seed: int = 0) -> Dataset:
+def _dataset(data: Dataset | Path, seed: int = 0) -> Dataset:
     return data if isinstance(data, Dataset) else Dataset(data, seed=seed)
 
 
 def _options(optimizer: str, learning_rate: float | None, momentum: float | None, weight_decay: float,
              schedule: str, epochs: int | None, batch_size: int, seed: int, augment: bool, label_smoothing: float,
-             gradient_norm: float, strict: bool, checkpoints: str | os.PathLike[str] | None, resume: bool,
+             gradient_norm: float, strict: bool, checkpoints: Path | None, resume: bool,
              frozen: Iterable[str]) -> c.TrainerOptions:
     patterns = c.texts(list(frozen))
     return c.TrainerOptions(
@@ -189,7 +190,7 @@ def _options(optimizer: str, learning_rate: float | None, momentum: float | None
         label_smoothing=label_smoothing, gradient_norm=gradient_norm,
         schedule=_number(_SCHEDULES, schedule, "a schedule"), epochs=0 if epochs is None else epochs or -1,
         batch_size=batch_size, seed=seed, augment=int(augment), strict=int(strict),
-        checkpoints=None if checkpoints is None else _path(checkpoints), resume=int(resume),
+        checkpoints=None if checkpoints is None else os.fsencode(checkpoints), resume=int(resume),
         frozen=ctypes.cast(patterns, POINTER(ctypes.c_char_p)), frozen_count=len(patterns))
 
 
@@ -223,7 +224,7 @@ class _Watch:
         return 0 if goes_on and not self._interrupted else 1
 
     @contextlib.contextmanager
-    def __call__(self):
+    def __call__(self) -> Iterator[None]:
         """Runs training within: an interruption finishes the batch and is raised then."""
         catches = (threading.current_thread() is threading.main_thread()
                    and signal.getsignal(signal.SIGINT) is signal.default_int_handler)
@@ -252,19 +253,20 @@ class _Watch:
 
 
 class Trainer:
-    """A model that learns from data, or from batches of one's own. The model itself stays as it is.
+    """A model that learns from data, or from batches of one's own. The model itself stays as it is. One thread at a
+    time may use a trainer; only `cancel` is for another.
 
     `optimizer` is `adam`, `sgd`, `rmsprop`, `adamw` or `nadam`, `schedule` `constant`, `cosine` or `one-cycle`; numbers
     that are None are the usual ones. `frozen` holds patterns (`layer1.*`) over the names of layers and parameters.
     `checkpoints` is a folder that training is saved to behind each epoch; with `resume` it goes on from what is there.
     """
 
-    def __init__(self, model: Model, data: Dataset | str | os.PathLike[str] | None = None,
-                 validation: Dataset | str | os.PathLike[str] | None = None, *, optimizer: str = "adam",
+    def __init__(self, model: Model, data: Dataset | Path | None = None,
+                 validation: Dataset | Path | None = None, *, optimizer: str = "adam",
                  learning_rate: float | None = None, momentum: float | None = None, weight_decay: float = 0,
                  schedule: str = "constant", epochs: int = 10, batch_size: int = 32, seed: int = 0,
                  augment: bool = False, label_smoothing: float = 0, gradient_norm: float = 0, strict: bool = False,
-                 checkpoints: str | os.PathLike[str] | None = None, resume: bool = False,
+                 checkpoints: Path | None = None, resume: bool = False,
                  frozen: Iterable[str] = ()) -> None:
         self._model = model
         self._data = None if data is None else _dataset(data, seed)
@@ -272,7 +274,7 @@ class Trainer:
         options = _options(optimizer, learning_rate, momentum, weight_decay, schedule, epochs, batch_size, seed,
                            augment, label_smoothing, gradient_norm, strict, checkpoints, resume, frozen)
         numbers = [items._handle.number if items else 0 for items in (self._data, self._validation)]
-        self._handle = _Handle("trainer", c.made("trainer_create", model._handle.number, *numbers, byref(options)))
+        self._handle = Handle("trainer", c.made("trainer_create", model._handle.number, *numbers, byref(options)))
 
     def freeze(self, *patterns: str) -> None:
         """Freezes layers and parameters whose names a pattern (`layer1.*`) matches. Before the first step."""
@@ -305,7 +307,7 @@ class Trainer:
         """Asks the `fit` that runs in another thread, or else the next one, to end behind its batch."""
         c.call("trainer_cancel", self._handle.number)
 
-    def evaluate(self, data: Dataset | str | os.PathLike[str] | None = None) -> Score:
+    def evaluate(self, data: Dataset | Path | None = None) -> Score:
         """Loss and accuracy of the model as it is now, on the items of `data` to check with, or on the trainer's."""
         items = None if data is None else _dataset(data)
         score = c.Score()
@@ -323,12 +325,12 @@ class Trainer:
     @property
     def history(self) -> list[dict[str, float]]:
         """The numbers of each epoch: `loss`, `accuracy`, `val_loss`, `val_accuracy`, `learning_rate`."""
-        return self._text(1)
+        return list(self._text(1))
 
     @property
     def messages(self) -> list[str]:
         """What was noted on the way."""
-        return self._text(2)
+        return list(self._text(2))
 
     @property
     def parameters(self) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -341,7 +343,7 @@ class Trainer:
         """One pass forward and back: the mean loss of a batch. `labels` holds a class for each item, or float32 numbers
         for each output. Gradients add up until `apply`."""
         names, arrays = self._model._arrays(inputs)
-        found = np.asarray(labels)
+        found = np.asarray(view(labels, "labels"))
         numbers = np.require(found, np.float32 if found.dtype.kind == "f" else np.int64, ["C", "A"])
         tensors = (c.Tensor * len(arrays))()
         for tensor, name, array in zip(tensors, names, arrays):
@@ -357,15 +359,15 @@ class Trainer:
         """One step of the optimizer by the gradients of the passes since the last one."""
         c.call("trainer_apply", self._handle.number)
 
-    def value(self, key: str) -> np.ndarray:
+    def value(self, key: str) -> Array:
         """A parameter as it is now: a copy."""
         return self._tensor(1, key)
 
-    def gradient(self, key: str) -> np.ndarray:
+    def gradient(self, key: str) -> Array:
         """The gradient of the loss by a weight, summed over the passes since the last step: a copy."""
         return self._tensor(2, key)
 
-    def _tensor(self, which: int, key: str) -> np.ndarray:
+    def _tensor(self, which: int, key: str) -> Array:
         tensor = c.Tensor()
         arguments = self._handle.number, which, key.encode(), byref(tensor)
         try:
@@ -373,24 +375,24 @@ class Trainer:
         except c.Error as error:
             if error.code != c.BUFFER:
                 raise
-        result = np.empty(tuple(tensor.shape[:tensor.rank]), _DTYPES[tensor.type - 1])
+        result = np.empty(tuple(tensor.shape[:tensor.rank]), DTYPES[tensor.type - 1])
         tensor.data = result.ctypes.data
         tensor.byte_count = result.nbytes
         c.call("trainer_get_tensor", *arguments)
         return result
 
 
-def _describe(tensor: c.Tensor, array: np.ndarray) -> None:
-    if array.dtype not in _CODES or array.ndim > c.MAX_RANK:
+def _describe(tensor: c.Tensor, array: Array) -> None:
+    if array.dtype not in CODES or array.ndim > c.MAX_RANK:
         raise c.Error(c.ARGUMENT, f"no tensor can hold {array.dtype} {array.shape}")
-    tensor.type = _CODES[array.dtype]
+    tensor.type = CODES[array.dtype]
     tensor.rank = array.ndim
     tensor.shape[:array.ndim] = array.shape
     tensor.byte_count = array.nbytes
     tensor.data = array.ctypes.data
 
 
-def evaluate(model: Model, data: Dataset | str | os.PathLike[str], batch_size: int = 32) -> Score:
+def evaluate(model: Model, data: Dataset | Path, batch_size: int = 32) -> Score:
     """Loss and accuracy of a model on the items to check with, or on all where there are none of these."""
     items = data if isinstance(data, Dataset) else Dataset(data, labels=model.labels or None, hold_out=0)
     score = c.Score()
@@ -398,12 +400,12 @@ def evaluate(model: Model, data: Dataset | str | os.PathLike[str], batch_size: i
     return Score(score.loss, _known(score.accuracy), score.count)
 
 
-def finetune(model: Model | str | os.PathLike[str], data: Dataset | str | os.PathLike[str],
-             validation: Dataset | str | os.PathLike[str] | None = None, *, head_epochs: int = 5, epochs: int = 3,
+def finetune(model: Model | Path, data: Dataset | Path,
+             validation: Dataset | Path | None = None, *, head_epochs: int = 5, epochs: int = 3,
              gentle_factor: float = 0.1, optimizer: str = "adam", learning_rate: float | None = None,
              momentum: float | None = None, weight_decay: float = 0, schedule: str = "constant", batch_size: int = 32,
              seed: int = 0, augment: bool = False, label_smoothing: float = 0, gradient_norm: float = 0,
-             strict: bool = False, checkpoints: str | os.PathLike[str] | None = None, resume: bool = False,
+             strict: bool = False, checkpoints: Path | None = None, resume: bool = False,
              frozen: Iterable[str] = (), on_progress: OnProgress | None = None) -> Model:
     """The model for the classes of `data`: a new head is trained alone, all else frozen, then all layers at
     `gentle_factor` of the learning rate. Options are those of `Trainer`; the result has the numbers of each epoch as

@@ -8,31 +8,40 @@ Lamina computes in float32: inputs of other floating-point types are converted o
 the types that the model declares on the way out.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy
-import onnx
+import onnx  # type: ignore[import-not-found,unused-ignore]
 from onnx import helper
-from onnx.backend.base import Backend, BackendRep, namedtupledict
+from onnx.backend.base import (  # type: ignore[import-not-found,unused-ignore]
+    Backend,
+    BackendRep,
+    namedtupledict,
+)
 
 import lamina
 
 
-def _declared_type(value):
+def _declared_type(value: Any) -> Any:
     """The numpy type of an output's declaration, or None where it has none."""
     element_type = value.type.tensor_type.elem_type
     return helper.tensor_dtype_to_np_dtype(element_type) if element_type else None
 
 
-class LaminaBackendRep(BackendRep):
+class LaminaBackendRep(BackendRep):  # type: ignore[misc,unused-ignore]
     """A model ready to run."""
 
-    def __init__(self, proto, model):
+    def __init__(self, proto: Any, model: lamina.Model) -> None:
         initializers = {tensor.name for tensor in proto.graph.initializer}
         self._inputs = [v.name for v in proto.graph.input if v.name not in initializers]
         self._outputs = [(v.name, _declared_type(v)) for v in proto.graph.output]
         self._model = model
         self._types = {value.name: numpy.dtype(value.type) for value in model.inputs}
 
-    def run(self, inputs, **kwargs):
+    def run(self, inputs: Any, **kwargs: Any) -> Any:
         """Runs the model on a sequence of arrays, a dict by name, or one array."""
         if isinstance(inputs, numpy.ndarray):
             inputs = [inputs]
@@ -51,19 +60,21 @@ class LaminaBackendRep(BackendRep):
         return namedtupledict("Outputs", names)(*arrays)
 
 
-class LaminaBackend(Backend):
+class LaminaBackend(Backend):  # type: ignore[misc,unused-ignore]
     """ONNX models on Lamina, on the CPU."""
 
     @classmethod
-    def supports_device(cls, device):
+    def supports_device(cls, device: str) -> bool:
         return device.upper() == "CPU"
 
     @classmethod
-    def prepare(cls, model, device="CPU", threads=None, **kwargs):
+    def prepare(cls, model: Any, device: str = "CPU", threads: int | None = None,
+                **kwargs: Any) -> LaminaBackendRep:
         return LaminaBackendRep(model, lamina.load(model.SerializeToString(), threads=threads))
 
     @classmethod
-    def run_node(cls, node, inputs, device="CPU", outputs_info=None, opset_version=None, **kwargs):
+    def run_node(cls, node: Any, inputs: Sequence[Any], device: str = "CPU", outputs_info: Any = None,
+                 opset_version: int | None = None, **kwargs: Any) -> Any:
         arrays = [numpy.asarray(array) for array in inputs]
         names = [name for name in node.input if name]
         graph = helper.make_graph(
