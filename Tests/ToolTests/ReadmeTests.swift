@@ -87,7 +87,33 @@ func runSwift(
     """
     \(module ?? "") swiftc \(flags) -I . main.swift \(target.map { "\($0.name).o" } ?? "") \
     @objects -o main \(libraries.split(separator: "\n").joined()) && ./main \(words)
+    """, in: folder.url,
+    environment: [
+      "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "",
+      "XDG_CACHE_HOME": folder.path("cache"),
+    ])
+}
+
+/// Compiles a plugin that 'lamina plugin new NAME --language swift' wrote to NAME/NAME.so, with the objects of this
+/// build.
+func buildSwiftPlugin(_ name: String, _ module: String, in folder: TemporaryFolder) throws {
+  let kit = try FileManager.default.contentsOfDirectory(
+    atPath: Tool.folder.appending(path: "LaminaPluginKit.build").path
+  ).filter { $0.hasSuffix(".o") }.map { "\(Tool.folder.path)/LaminaPluginKit.build/\($0)" }
+  let list = Tool.folder.appending(path: "lamina.product/Objects.LinkFileList")
+  let core = try String(contentsOf: list, encoding: .utf8).split(separator: "\n").map(String.init)
+    .filter { $0.contains("/LaminaCore.build/") || $0.contains("/LaminaKernels.build/") }
+  _ = try folder.file("objects", Array((core + kit).map { $0 + "\n" }.joined().utf8))
+  let maps = ["\(Tool.folder.path)/LaminaKernels.build", "\(packageRoot)/include"]
+  let outcome = try Tool.shell(
+    """
+    swiftc -swift-version 6 -parse-as-library -module-name \(module) -emit-library -static-stdlib \
+    -use-ld=lld -I '\(Tool.folder.path)/Modules' \
+    \(maps.map { "-Xcc -fmodule-map-file='\($0)/module.modulemap'" }.joined(separator: " ")) \
+    \(name)/Sources/\(module)/*.swift @objects -o \(name)/\(name).so \
+    -Xlinker --version-script=\(name)/exports.map
     """, in: folder.url, environment: ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? ""])
+  #expect(outcome.status == 0, "\(outcome.errors)")
 }
 
 @Test func layerOfTheReadmeRuns() throws {

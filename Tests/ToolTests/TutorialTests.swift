@@ -11,6 +11,7 @@ struct Tutorial: Sendable, CustomTestStringConvertible {
     Tutorial(name: "link-from-c", network: "digits.safetensors"),
     Tutorial(name: "fine-tune", network: "resnet.safetensors"),
     Tutorial(name: "bring-your-weights"),
+    Tutorial(name: "write-a-layer"),
   ]
 
   var path: String { "examples/tutorials/\(name).md" }
@@ -59,8 +60,10 @@ private struct Step {
   }
 
   /// Blocks with a file's name are written, transcripts are typed, in their order. `fails`: every command of the
-  /// transcript fails with these lines on standard error; `needs-x`: without the program x it is left out; `not-run`:
-  /// the page says that the block is not.
+  /// transcript fails, and its errors follow what it prints; `needs-x`: without the program x it is left out;
+  /// `program`: compiled with Lamina and run, it prints the comment of its last line; `swift-plugin`: the plugin is
+  /// compiled with the objects of this build, as its own build would take minutes; `not-run`: the page says that the
+  /// block is not.
   @Test(
     .enabled(if: Installation.isThere, "skipped: runs in make test"), arguments: Tutorial.all)
   func everyBlockDoesWhatThePageSays(_ tutorial: Tutorial) throws {
@@ -73,6 +76,14 @@ private struct Step {
     }
     var count = 0
     for block in try CodeBlock.read(tutorial.path) where block.word != "not-run" {
+      if block.word == "program" {
+        let outcome = try runSwift(block.code, in: folder)
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let last = try #require(block.code.split(separator: "\n").last)
+        #expect(outcome.output == last.components(separatedBy: "// ").last.map { $0 + "\n" })
+        continue
+      }
+      if block.word == "swift-plugin" { try buildSwiftPlugin("soft", "SoftPlugin", in: folder) }
       if block.language != "console" {
         let name = try #require(block.word, "a block of \(block.language) has no name")
         _ = try folder.file(name, Array(block.code.utf8))
@@ -88,7 +99,7 @@ private struct Step {
       for step in Step.read(block.code) {
         let outcome = try installation.shell(step.command, in: folder.url)
         #expect((outcome.status != 0) == fails, "\(step.command): \(outcome.errors)")
-        let found = fails ? outcome.errors : outcome.output
+        let found = fails ? outcome.output + outcome.errors : outcome.output
         #expect(step.fits(found), "\(step.command): expected\n\(step.expected)found\n\(found)")
         count += 1
       }

@@ -1,21 +1,22 @@
+/// @file
 /// Lamina: inference of convolutional networks, from C and from every language that calls C.
 ///
-///   lamina_error error = LAMINA_ERROR_INIT;
-///   lamina_context context = 0;
-///   lamina_model model = 0;
-///   lamina_session session = 0;
-///   lamina_prediction top[5];
-///   size_t count = 0;
-///   if (lamina_context_create(NULL, &context, &error) ||
-///       lamina_model_load(context, "resnet50.safetensors", &model, &error) ||
-///       lamina_session_create(model, NULL, &session, &error) ||
-///       lamina_session_predict_file(session, "photo.jpg", top, 5, &count, &error)) {
-///     fprintf(stderr, "%s\n", error.message);
-///   }
-///   for (size_t i = 0; i < count; i++) printf("%.4f  %s\n", top[i].probability, top[i].label);
-///   lamina_session_release(session);
-///   lamina_model_release(model);
-///   lamina_context_release(context);
+///     lamina_error error = LAMINA_ERROR_INIT;
+///     lamina_context context = 0;
+///     lamina_model model = 0;
+///     lamina_session session = 0;
+///     lamina_prediction top[5];
+///     size_t count = 0;
+///     if (lamina_context_create(NULL, &context, &error) ||
+///         lamina_model_load(context, "resnet50.safetensors", &model, &error) ||
+///         lamina_session_create(model, NULL, &session, &error) ||
+///         lamina_session_predict_file(session, "photo.jpg", top, 5, &count, &error)) {
+///       fprintf(stderr, "%s\n", error.message);
+///     }
+///     for (size_t i = 0; i < count; i++) printf("%.4f  %s\n", top[i].probability, top[i].label);
+///     lamina_session_release(session);
+///     lamina_model_release(model);
+///     lamina_context_release(context);
 ///
 /// Rules for every function:
 ///
@@ -275,7 +276,7 @@ typedef struct lamina_weights_options {
   /// in the model. 1: what is missing or does not fit keeps the model's values, what is left over
   /// is ignored; the report lists both.
   int32_t partial;
-  /// Patterns (`fc.*`) of tensors that keep the model's values, as for a new classifier. Used
+  /// Patterns ("fc.*") of tensors that keep the model's values, as for a new classifier. Used
   /// during the call only.
   const char *const *keep;
   size_t keep_count;

@@ -1,20 +1,21 @@
+/// @file
 /// The plugin interface of Lamina: layers and image decoders that a shared library adds to a
 /// running program.
 ///
 /// A plugin includes this header (and with it `lamina_types.h`, nothing else), links nothing of
 /// Lamina, and exports one function:
 ///
-///   static const lamina_layer_class relu = {.struct_size = sizeof(lamina_layer_class), ...};
-///   static const lamina_layer_class *const classes[] = {&relu};
-///   static const lamina_plugin plugin = {.struct_size = sizeof(lamina_plugin), ...};
+///     static const lamina_layer_class relu = {.struct_size = sizeof(lamina_layer_class), ...};
+///     static const lamina_layer_class *const classes[] = {&relu};
+///     static const lamina_plugin plugin = {.struct_size = sizeof(lamina_plugin), ...};
 ///
-///   LAMINA_PLUGIN_EXPORT const lamina_plugin *lamina_plugin_entry(const lamina_host *host,
-///                                                                lamina_error *error) {
-///     return &plugin;
-///   }
+///     LAMINA_PLUGIN_EXPORT const lamina_plugin *lamina_plugin_entry(const lamina_host *host,
+///                                                                  lamina_error *error) {
+///       return &plugin;
+///     }
 ///
-/// `plugins/mish-c` is a complete one. A program that links Lamina needs no shared library for layers
-/// of its own: it hands such a function to `lamina_context_register_plugin` of `lamina.h`.
+/// `plugins/mish-c` is a complete one. A program that links Lamina needs no shared library for
+/// layers of its own: it hands such a function to `lamina_context_register_plugin` of `lamina.h`.
 ///
 /// Rules for both sides:
 ///
