@@ -57,7 +57,7 @@ import Testing
     #expect(told.output == outcome.output)
     let without = try installation.shell("\(program) model.safetensors picture.png", in: folder.url)
     #expect(without.status == 1)
-    #expect(without.errors.contains("usually supplied by a plugin of 'com.example'"))
+    #expect(without.errors.contains("usually supplied by plugin 'com.example.mish' 1.0.0"))
   }
 
   @Test(
