@@ -129,7 +129,7 @@ RECORD ?=
 check-abi: ## compare functions, structs and constants of the headers with the recorded ones; RECORD=yes adds new ones
 	python3 Tests/abi.py $(if $(wildcard $(LIBRARY)),--library $(LIBRARY)) $(if $(RECORD),--record)
 
-C_SOURCES = $(wildcard include/lamina/*.h Sources/*/*.[ch] Sources/*/include/*.h examples/c/*.c examples/cpp/*.cpp)
+C_SOURCES = $(wildcard include/lamina/*.h Sources/*/*.[ch] Sources/*/include/*.h examples/c/*.c examples/cpp/*.cpp plugins/*/*.c)
 format: ## put every file into the project's format
 	$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests
 	clang-format -i $(C_SOURCES)
@@ -150,11 +150,17 @@ uninstall: ## remove what install put under PREFIX
 WHEEL := .build/wheel
 wheel: build ## make a wheel for pip, with the library inside, in dist
 	PICTURES=static sh Sources/LaminaC/link.sh $(WHEEL)
+	rm -f dist/*.whl
 	python3 Sources/LaminaC/install/wheel.py $(WHEEL)/liblamina.so dist
 
 deb: build ## make a Debian package in dist
 	$(call install_packages,$(call need,command -v dpkg-shlibdeps,dpkg-dev))
+	rm -f dist/*.deb
 	sh Sources/LaminaC/install/deb.sh dist
 
+docs: build ## write the documentation of the Swift modules and the C headers into .build/docs
+	$(SWIFT) build -c release --product LaminaPluginKit
+	sh Sources/LaminaC/install/docs.sh .build/docs
+
 clean: ## remove what was built; downloads and environments stay
-	rm -rf .build
+	rm -rf .build dist

@@ -35,7 +35,7 @@ let package = Package(
       dependencies: ["LaminaCore", "LaminaKernels", "LaminaImageShim", "CZlib"]),
     .target(
       name: "LaminaTraining", dependencies: ["LaminaCore", "LaminaKernels", "LaminaImages"]),
-    .target(name: "LaminaPlugins", dependencies: ["CLamina", "LaminaCore"]),
+    .target(name: "LaminaPlugins", dependencies: ["CLamina", "LaminaCore", "LaminaImages"]),
     .target(name: "LaminaPluginKit", dependencies: ["CLamina", "LaminaCore"]),
     .target(
       name: "LaminaC",
@@ -57,6 +57,9 @@ let package = Package(
       path: "Tests/LaminaTestSupport"),
     .testTarget(name: "LaminaKernelsTests", dependencies: ["LaminaKernels"]),
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
+    .target(
+      name: "SwishSample", dependencies: ["LaminaPluginKit"],
+      path: "plugins/swish-swift/Sources/Swish"),
     .testTarget(name: "LaminaCoreTests", dependencies: ["AllocationCounter", "LaminaTestSupport"]),
     .testTarget(name: "LaminaLayersTests", dependencies: ["LaminaTestSupport"]),
     .testTarget(
@@ -66,7 +69,9 @@ let package = Package(
     .testTarget(name: "LaminaTrainingTests", dependencies: ["LaminaTestSupport"]),
     .testTarget(
       name: "LaminaPluginsTests",
-      dependencies: ["CLamina", "LaminaPluginKit", "LaminaPlugins", "LaminaTestSupport"]),
+      dependencies: [
+        "CLamina", "LaminaPluginKit", "LaminaPlugins", "LaminaTestSupport", "SwishSample",
+      ]),
     .testTarget(
       name: "CAPITests",
       dependencies: ["AllocationCounter", "CLamina", "LaminaC", "LaminaTestSupport"]),

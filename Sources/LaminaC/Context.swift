@@ -1,5 +1,6 @@
 import CLamina
 import LaminaCore
+import LaminaImages
 import LaminaLayers
 import LaminaPlugins
 import Synchronization
@@ -23,6 +24,10 @@ final class ContextObject: HandleObject, @unchecked Sendable {
 
   var registry: LayerRegistry { supply.withLock { $0.registry } }
   var layers: [lamina_layer_info] { supply.withLock { $0.layers } }
+  /// How pictures are decoded: by Lamina, and by the plugins.
+  var decoding: ImageDecodingOptions {
+    ImageDecodingOptions(decoders: supply.withLock { $0.plugins }.flatMap(\.imageDecoders))
+  }
 
   init(_ options: lamina_context_options) throws {
     guard options.threads >= 0, options.threads <= ContextObject.threadLimit else {
@@ -50,18 +55,18 @@ final class ContextObject: HandleObject, @unchecked Sendable {
 
   /// Adds the layers of a plugin, all or none; one that is there already is left alone.
   ///
-  /// - Parameter replacing: whether its layers take the place of those of the same kinds.
+  /// - Parameter replacing: whether its layers take the place of those of their kinds.
   /// - Throws: `argument` when a kind is taken, naming both providers.
   func add(_ plugin: Plugin, replacing: Bool = false) throws {
     try supply.withLock { supply in
-      let isThere = supply.plugins.contains { $0 === plugin }
-      guard replacing || !isThere else { return }
-      let registry =
-        try replacing
-        ? supply.registry.adding(plugin, replacing: true) : supply.registry.adding([plugin])
+      let isNew = !supply.plugins.contains { $0 === plugin }
+      guard isNew || replacing else { return }
+      let registry = try withErrorPath(plugin.path) {
+        try supply.registry.adding(plugin, replacing: replacing)
+      }
       let kinds = Set(plugin.layers.map(\.kind.name))
       let kept = supply.layers.filter { layer in
-        layer.kind.map { !kinds.contains(String(cString: $0)) } ?? false
+        layer.kind.map { !kinds.contains(String(cString: $0)) } ?? true
       }
       let layers = kept + (try plugin.layers.map(info))
       supply.layers = layers.sorted { a, b in
@@ -69,7 +74,7 @@ final class ContextObject: HandleObject, @unchecked Sendable {
         return isBefore(a, b)
       }
       supply.registry = registry
-      if !isThere { supply.plugins.append(plugin) }
+      if isNew { supply.plugins.append(plugin) }
     }
   }
 
@@ -156,12 +161,25 @@ public func lamina_context_load_plugin(
   _ context: lamina_context, _ path: UnsafePointer<CChar>?,
   _ error: UnsafeMutablePointer<lamina_error>?
 ) -> lamina_status {
-  perform(error) {
-    let object = try handles.object(context, ContextObject.self)
-    let plugin = try Plugin.load(path: text(path, "path"), logger: object)
-    try object.add(plugin)
-    object.log(LAMINA_LOG_INFO, "loaded plugin \(plugin.id) \(plugin.version)")
-  }
+  perform(error) { try loadPlugin(context, path, replacing: false) }
+}
+
+/// `lamina_context_replace_layers` of `lamina.h`.
+@_cdecl("lamina_context_replace_layers") @implementation
+public func lamina_context_replace_layers(
+  _ context: lamina_context, _ path: UnsafePointer<CChar>?,
+  _ error: UnsafeMutablePointer<lamina_error>?
+) -> lamina_status {
+  perform(error) { try loadPlugin(context, path, replacing: true) }
+}
+
+private func loadPlugin(
+  _ context: lamina_context, _ path: UnsafePointer<CChar>?, replacing: Bool
+) throws {
+  let object = try handles.object(context, ContextObject.self)
+  let plugin = try Plugin.load(path: text(path, "path"), logger: object)
+  try object.add(plugin, replacing: replacing)
+  object.log(LAMINA_LOG_INFO, "loaded plugin \(plugin.id) \(plugin.version)")
 }
 
 /// `lamina_context_register_plugin` of `lamina.h`.

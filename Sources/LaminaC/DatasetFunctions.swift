@@ -148,7 +148,7 @@ public func lamina_dataset_open(
     let sets = try ImageSets(
       path: path, classNames: labels.isEmpty ? nil : labels, holdingOut: percent,
       broken: policies[Int(given.broken)], seed: given.seed, limits: context.limits,
-      pool: context.pool)
+      decoding: context.decoding, pool: context.pool)
     context.log(
       LAMINA_LOG_INFO, "\(path): \(sets.training.count) pictures to train with")
     for picture in sets.broken {

@@ -20,7 +20,8 @@ public func lamina_image_load(
     let context = try handles.object(context, ContextObject.self)
     let path = try text(path, "path")
     let image = try require(image, "image")
-    let decoded = try Image.load(path: path, limits: context.limits)
+    let decoded = try Image.load(
+      path: path, limits: context.limits, options: context.decoding)
     image.pointee = try handles.insert(ImageObject(decoded))
   }
 }
@@ -35,7 +36,7 @@ public func lamina_image_decode(
     let context = try handles.object(context, ContextObject.self)
     let bytes = try bytes(data, size, "data")
     let image = try require(image, "image")
-    let decoded = try Image.decode(bytes, limits: context.limits)
+    let decoded = try Image.decode(bytes, limits: context.limits, options: context.decoding)
     image.pointee = try handles.insert(ImageObject(decoded))
   }
 }

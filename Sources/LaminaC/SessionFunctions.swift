@@ -375,7 +375,8 @@ public func lamina_session_predict_file(
     let session = try handles.object(session, SessionObject.self)
     let path = try text(path, "path")
     try predict(session, predictions, capacity, count) {
-      try Image.load(path: path, limits: session.model.context.limits)
+      let context = session.model.context
+      return try Image.load(path: path, limits: context.limits, options: context.decoding)
     }
   }
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Links the library to install from the package's release objects, with the Swift runtime inside:
-#   link.sh DIRECTORY  makes DIRECTORY/liblamina.so.0.1 and the link liblamina.so
-# With PICTURES=static in the environment the picture libraries are inside as well.
+#   link.sh DIRECTORY  makes DIRECTORY/liblamina.so.0.1, the link liblamina.so and the archive liblamina.a
+# With PICTURES=static in the environment the picture libraries are inside as well, and there is no archive.
 # SwiftPM's own dynamic product needs the toolchain's runtime beside it and shows every symbol.
 set -eu
 swift=${SWIFT:-swift}
@@ -47,3 +47,20 @@ if [ -n "$unexpected" ]; then
   echo "$output needs $unexpected" >&2
   exit 1
 fi
+[ "${PICTURES:-}" != static ] || exit 0
+
+# The archive for plain `cc` holds one object, in which only the names that the headers declare can be seen. Its groups
+# are dissolved: a linker must not take those of another Swift library in their place.
+resources=$("${swift}c" -static-stdlib -print-target-info | sed -n 's/.*"runtimeResourcePath": "\(.*\)".*/\1/p')/linux
+runtime=
+for name in swiftCore swift_Concurrency swift_StringProcessing swift_RegexParser swiftGlibc swiftSynchronization \
+  swiftSwiftOnoneSupport dispatch BlocksRuntime; do
+  runtime="$runtime $resources/lib$name.a"
+done
+# shellcheck disable=SC2086,SC2046
+ld -r --gc-sections --force-group-allocation $(echo "$declared" | sed 's/^/-u /') -o "$directory/lamina.o" \
+  "@$objects" "$resources/$(uname -m)/swiftrt.o" --start-group $runtime --end-group
+objcopy --strip-debug --strip-unneeded --wildcard --keep-global-symbol='lamina_*' "$directory/lamina.o"
+rm -f "$directory/liblamina.a"
+ar rcs "$directory/liblamina.a" "$directory/lamina.o"
+rm "$directory/lamina.o"

@@ -6,6 +6,9 @@ enum FileKind: Equatable {
   case other(String)
   case unknown
 
+  /// Whether Lamina decodes it itself.
+  var isDecoded: Bool { self == .jpeg || self == .png }
+
   private static let signatures: [(name: String, offset: Int, bytes: [UInt8])] = [
     ("AVIF", 4, Array("ftypavif".utf8)),
     ("BMP", 0, Array("BM".utf8)),

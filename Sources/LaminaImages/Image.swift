@@ -13,7 +13,7 @@ public struct Image: Sendable {
   /// A picture of positive, checked sides whose `3 · width · height` bytes `fill` writes.
   ///
   /// - Throws: `limit` when there is no memory, and what `fill` throws.
-  init(
+  package init(
     width: Int, height: Int, fill: (UnsafeMutablePointer<UInt8>) throws -> Void
   ) throws {
     self.width = width
@@ -59,7 +59,9 @@ public struct Image: Sendable {
   }
 
   /// - Throws: `code` when a side is smaller than 1, `limit` when a side or the number of pixels is too large.
-  static func check(width: Int, height: Int, limits: Limits, code: LaminaError.Code) throws {
+  package static func check(
+    width: Int, height: Int, limits: Limits, code: LaminaError.Code
+  ) throws {
     guard width > 0, height > 0 else {
       throw LaminaError(code, "expected at least 1 x 1 pixels, found \(width) x \(height)")
     }

@@ -2,22 +2,27 @@ import LaminaCore
 import LaminaImageShim
 
 /// How pictures are decoded.
-public struct ImageDecodingOptions: Sendable, Hashable {
+public struct ImageDecodingOptions: Sendable {
   /// Refuses a picture that the decoder complains about (data that end early, extraneous bytes, wrong
   /// checksums), naming the complaint. Otherwise such a picture is accepted as far as it could be decoded.
   public var strict: Bool
   /// Turns the picture upright by its EXIF orientation.
   public var applyOrientation: Bool
+  /// Decoders of other kinds than JPEG and PNG; the first one that recognizes a picture decodes it.
+  public var decoders: [any ImageDecoder]
 
-  /// By default both are on.
-  public init(strict: Bool = true, applyOrientation: Bool = true) {
+  /// By default the first two are on, and there are no other decoders.
+  public init(
+    strict: Bool = true, applyOrientation: Bool = true, decoders: [any ImageDecoder] = []
+  ) {
     self.strict = strict
     self.applyOrientation = applyOrientation
+    self.decoders = decoders
   }
 }
 
 extension Image {
-  /// Decodes the JPEG or PNG file at `path`.
+  /// Decodes the picture in the file at `path`.
   ///
   /// - Throws: what `decode` and `FileReader` throw, with the path.
   public static func load(
@@ -29,7 +34,7 @@ extension Image {
     }
   }
 
-  /// Decodes a JPEG or PNG; the content decides which, not a name.
+  /// Decodes a JPEG or PNG, or another kind by one of the decoders of `options`; the content decides which, not a name.
   ///
   /// JPEG: baseline and progressive, 8 bits, grey, YCbCr, RGB, CMYK and YCCK. The last two are taken as
   /// inverted and become RGB by `K·(1 − C)`. PNG: every colour type and depth, interlaced or not; an animation
@@ -46,7 +51,7 @@ extension Image {
     try bytes.withUnsafeBytes { try decode($0, limits: limits, options: options) }
   }
 
-  /// Decodes a JPEG or PNG in borrowed memory.
+  /// Decodes a picture in borrowed memory.
   public static func decode(
     _ bytes: UnsafeRawBufferPointer, limits: Limits = Limits(),
     options: ImageDecodingOptions = ImageDecodingOptions()
@@ -55,7 +60,11 @@ extension Image {
       throw LaminaError(
         .limit, "expected at most \(limits.imageFileBytes) bytes, found \(bytes.count)")
     }
-    let codec = try Codec(bytes)
+    let kind = FileKind(bytes)
+    if !kind.isDecoded, let decoder = options.decoders.first(where: { $0.recognizes(bytes) }) {
+      return try decoder.decode(bytes, limits: limits)
+    }
+    let codec = try Codec(kind, byteCount: bytes.count)
     var orientation = Orientation.upright
     switch codec {
     case .jpeg:
@@ -72,15 +81,15 @@ extension Image {
 private enum Codec {
   case jpeg, png
 
-  init(_ bytes: UnsafeRawBufferPointer) throws {
-    switch FileKind(bytes) {
+  init(_ kind: FileKind, byteCount: Int) throws {
+    switch kind {
     case .jpeg: self = .jpeg
     case .png: self = .png
     case .other(let name):
       throw LaminaError(.unsupported, "expected a JPEG or PNG picture, found \(name)")
     case .unknown:
       throw LaminaError(
-        .image, "expected a JPEG or PNG picture, found \(bytes.count) bytes of another kind")
+        .image, "expected a JPEG or PNG picture, found \(byteCount) bytes of another kind")
     }
   }
 

@@ -45,7 +45,7 @@ public final class ExportedPlugin: Sendable {
         struct_size: UInt32(MemoryLayout<lamina_plugin>.size),
         abi_major: UInt32(LAMINA_PLUGIN_ABI_MAJOR), abi_minor_required: 0, reserved: 0,
         id: immortal(id), version: immortal(version), vendor: immortal(vendor),
-        class_count: layers.count, classes: UnsafePointer(classes)))
+        class_count: layers.count, classes: UnsafePointer(classes), get_extension: nil))
     self.table = UnsafePointer(table)
   }
 

@@ -1,7 +1,8 @@
 import CLamina
 import LaminaCore
+import LaminaImages
 
-/// Layers that somebody else's code supplies through the tables of `lamina_plugin.h`. Its code stays loaded until
+/// Layers and image decoders that somebody else's code supplies through the tables of `lamina_plugin.h`. Its code stays loaded until
 /// the process ends.
 public final class Plugin: Sendable {
   /// Name under the vendor's domain: `com.example.mish`. The provider of its layers.
@@ -16,6 +17,8 @@ public final class Plugin: Sendable {
   public let path: String
   /// What it supplies, in the order of its table.
   public let layers: [LayerDefinition]
+  /// What it decodes beside JPEG and PNG.
+  public let imageDecoders: [any ImageDecoder]
   /// The same as the host reads them.
   let classes: [PluginLayerClass]
   let log: PluginLog
@@ -56,7 +59,7 @@ public final class Plugin: Sendable {
           + "\(major).\(table.abi_minor_required)")
     }
     interface = (major, Int(table.abi_minor_required))
-    let needed = MemoryLayout<lamina_plugin>.size
+    let needed = MemoryLayout<lamina_plugin>.offset(of: \.get_extension) ?? 0
     guard table.struct_size >= needed else {
       throw LaminaError.broken(
         "expected struct_size of lamina_plugin in \(needed)...4096, found \(table.struct_size)")
@@ -66,16 +69,25 @@ public final class Plugin: Sendable {
     let version = try tableText(table.version, "version")
     self.version = version
     vendor = try tableText(table.vendor, "vendor")
+    let decoder = table.get_extension?(pointer, LAMINA_EXTENSION_IMAGE_DECODER)
+    imageDecoders =
+      try decoder.map {
+        [
+          try PluginImageDecoder(
+            $0.assumingMemoryBound(to: lamina_image_decoder.self), plugin: id)
+        ]
+      } ?? []
     let count = UInt(bitPattern: table.class_count)
-    guard count >= 1, count <= 4096 else {
+    guard count >= 1 || decoder != nil, count <= 4096 else {
       throw LaminaError.broken("expected 1 to 4096 layer classes, found \(count)")
     }
-    guard let classes = table.classes else {
+    let classes = table.classes
+    guard classes != nil || count == 0 else {
       throw LaminaError.broken("expected \(count) layer classes, found NULL")
     }
     var kinds: Set<LayerKind> = []
     self.classes = try (0..<Int(count)).map { index in
-      guard let pointer = classes[index] else {
+      guard let pointer = classes?[index] else {
         throw LaminaError.broken("expected a layer class at \(index), found NULL")
       }
       let layerClass = try withErrorPath("class \(index)") {

@@ -33,8 +33,8 @@ struct Command: Sendable {
     .train,
   ]
 
-  /// The options, with `--plugin` where a model is read.
-  var allOptions: [Option] { operands.contains("MODEL") ? options + [.plugin] : options }
+  /// The options, with those of plugins where a model is read.
+  var allOptions: [Option] { operands.contains("MODEL") ? options + Option.plugins : options }
 
   /// - Throws: `UsageError` with the nearest name.
   static func named(_ name: String) throws -> Command {

@@ -150,7 +150,7 @@ struct TrainingArguments {
       ?? classNames
     let sets = try ImageSets(
       path: path, classNames: classNames, holdingOut: arguments.integer(.holdOut) ?? percent,
-      broken: policy, seed: seed, pool: pool
+      broken: policy, seed: seed, decoding: arguments.decoding(), pool: pool
     ) { stage, done, total in bars.show("decoding \(stage)", done, of: total) }
     bars.finish()
     for picture in sets.broken.prefix(20) {

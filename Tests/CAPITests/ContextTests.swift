@@ -63,6 +63,32 @@ import Testing
     #expect(try layers().count == before.count + 1)
   }
 
+  @Test func aPluginsLayerTakesThePlaceOfLaminasWhenThatIsSaid() throws {
+    let fixture = try Fixture()
+    let library = try PluginBuilder.fastMish()
+    func provider() throws -> String? {
+      var count = 0
+      try succeed { lamina_context_layer_count(fixture.context, &count, $0) }
+      for index in 0..<count {
+        var info = lamina_layer_info()
+        info.struct_size = UInt32(MemoryLayout<lamina_layer_info>.size)
+        try succeed { lamina_context_layer_info(fixture.context, index, &info, $0) }
+        if String(cString: info.kind) == "lamina.mish" { return String(cString: info.provider) }
+      }
+      return nil
+    }
+    #expect(
+      failure { lamina_context_load_plugin(fixture.context, library, $0) }
+        == Failure(
+          LAMINA_ERROR_ARGUMENT,
+          "\(library): lamina.mish of 'com.example.mish' is already supplied by 'lamina'"))
+    #expect(try provider() == "lamina")
+    for _ in 0..<2 {
+      try succeed { lamina_context_replace_layers(fixture.context, library, $0) }
+      #expect(try provider() == "com.example.mish")
+    }
+  }
+
   @Test func contextsComeAndGoWhileAPluginStays() throws {
     let path = try PluginBuilder.mish()
     for _ in 0..<100 {

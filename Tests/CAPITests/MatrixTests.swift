@@ -81,6 +81,11 @@ private let inferenceRows: [Row] = [
       lamina_context_load_plugin(call.handles[0], $0, call.error)
     }
   },
+  Row(name: "lamina_context_replace_layers", handles: [.context], pointers: ["path"]) { call in
+    call.text("path", (try? PluginBuilder.mish()) ?? "") {
+      lamina_context_replace_layers(call.handles[0], $0, call.error)
+    }
+  },
   Row(name: "lamina_context_register_plugin", handles: [.context], pointers: ["entry"]) {
     lamina_context_register_plugin(
       $0.handles[0], $0.null == "entry" ? nil : ownPlugin, 0, $0.error)

@@ -14,7 +14,7 @@ struct ArchitectureTests {
     "LaminaWeights": ["LaminaCore", "CZlib"],
     "LaminaImages": ["LaminaCore", "LaminaKernels", "LaminaImageShim", "CZlib"],
     "LaminaTraining": ["LaminaCore", "LaminaKernels", "LaminaImages"],
-    "LaminaPlugins": ["LaminaCore", "CLamina"],
+    "LaminaPlugins": ["LaminaCore", "LaminaImages", "CLamina"],
     "LaminaPluginKit": ["LaminaCore", "CLamina"],
     "LaminaC": [
       "CLamina", "LaminaBlocks", "LaminaCore", "LaminaImages", "LaminaKernels", "LaminaLayers",

@@ -324,6 +324,45 @@ private let badPlugins: [BadPlugin] = [
     }
   }
 
+  /// The plugin's relu gives 7, so that it shows where it runs.
+  @Test func aLayerInThePlaceOfLaminasRunsAndIsNotFused() throws {
+    try withTemporaryFolder { folder in
+      let source = """
+        static lamina_status seven(const lamina_layer_class *c, const void *l,
+                                   const lamina_forward_call *call, lamina_error *e) {
+          size_t count = 1;
+          for (int a = 0; a < call->outputs[0].rank; a++) count *= call->outputs[0].shape[a];
+          for (size_t i = 0; i < count; i++) ((float *)call->outputs[0].data)[i] = 7;
+          return 0;
+        }
+        #define KIND "lamina.relu"
+        #define SLOTS .forward = seven
+
+        """
+      let plugin = try load(build(source, in: folder), in: folder)
+      let path = "\(folder)/model.safetensors"
+      var builder = GraphBuilder(
+        name: "fast", registry: try LayerRegistry.standard.adding(plugin, replacing: true))
+      let input = try builder.input("input", [.batch, 3, 8, 8])
+      let maps = try builder.add(
+        "lamina.conv2d", "conv", input, attributes: ["out_channels": 8, "kernel_size": [3, 3]])
+      try builder.output(builder.add("lamina.relu", "relu", maps), name: "output")
+      try ModelFile.save(
+        Model(initializing: builder.graph, seed: 1, registry: builder.registry), to: path)
+      let sample = try Tensor(random: [1, 3, 8, 8], seed: 3)
+      for level in OptimizationLevel.allCases {
+        var options = SessionOptions()
+        options.optimization = level
+        for (registry, isPlugins) in [(builder.registry, true), (.standard, false)] {
+          let model = try ModelFile.load(path: path, registry: registry)
+          let output = try Session(model: model, options: options).run([sample])[0]
+          let sevens: [Float] = output.elements().filter { $0 == 7 }
+          #expect((sevens.count == output.shape.count) == isPlugins)
+        }
+      }
+    }
+  }
+
   /// The interface as a later header may have it: another slot at the end of each table.
   @Test func aPluginOfALaterHeaderThatCanLiveWithThisHostLoads() throws {
     try withTemporaryFolder { folder in

@@ -4,6 +4,7 @@ import Lamina
 import LaminaPluginKit
 import LaminaPlugins
 import LaminaTestSupport
+import SwishSample
 import Testing
 
 /// y = w·(x + offset), w by channel.
@@ -176,6 +177,63 @@ private let involutionReference: NaiveReference = { call in
     LayerHarness.check(plugin.layers[0], cases: scaleCases, reference: scaleReference)
   }
 
+  @Test func swishPassesTheHarnessInProcessThroughItsTablesAndFromTheLibrary() throws {
+    let reference: NaiveReference = { call in
+      var beta = 1.0
+      if case .float(let value) = call.attributes["beta"] { beta = value }
+      return [call.inputs[0].map { x in x == -.infinity ? 0 : x / (1 + exp(-beta * x)) }]
+    }
+    let tables = try Plugin(entry: { host, error in
+      SwishSample.entry(host: host, error: error)
+        .map { $0.assumingMemoryBound(to: lamina_plugin.self) }
+    })
+    let library = try load(PluginBuilder.swish())
+    #expect(library.id == "com.example.swish")
+    #expect(library.layers.map(\.kind) == ["com.example.swish"])
+    for layer in [
+      LayerDefinition(SwishSample.Swish.self, provider: "test"), tables.layers[0],
+      library.layers[0],
+    ] {
+      LayerHarness.check(
+        layer,
+        cases: [
+          LayerCase([TestInput([2, 3, 5, 7], in: -5...5)]),
+          LayerCase(["beta": 0.5], [TestInput([9000], in: -9...9)]),
+          LayerCase([TestInput([0, 3])]),
+          LayerCase([TestInput([5], .float32, [0, 88, -200, .infinity, -.infinity])]),
+        ], reference: reference)
+    }
+  }
+
+  /// DeepConvNet (Saito, section 8.1) with another activation, for one short epoch on drawn digits.
+  private func lossOfAnEpoch(_ kind: LayerKind, _ registry: LayerRegistry) throws -> Double {
+    let plain = try ModelCatalog.entry(named: "deep_convnet").makeGraph(registry: registry)
+    let text = plain.json.text().replacing("lamina.relu", with: kind.name)
+    let graph = try Graph(json: JSON.parse(text: text), registry: registry)
+    #expect(graph.nodes.count { $0.definition.kind == kind } == 7)
+    var options = TrainerOptions()
+    options.optimizer = Adam()
+    options.batchSize = 10
+    options.seed = 5
+    let trainer = try Trainer(
+      model: Model(
+        initializing: graph, seed: 2, initializer: .heNormal(fanOut: false), registry: registry),
+      data: DrawnDigits(), options: options)
+    _ = try trainer.fit()
+    return try #require(trainer.history.first?["loss"])
+  }
+
+  @Test func anEpochWithThePluginsMishLosesWhatTheBuiltInLoses() throws {
+    let registry = try LayerRegistry.standard.adding(mishPlugin())
+    let losses = try ["lamina.mish", "com.example.mish"].map {
+      try lossOfAnEpoch(LayerKind($0), registry)
+    }
+    print("loss of an epoch:", losses)
+    #expect(abs(losses[0] - losses[1]) <= 1e-4)
+    let relu = try lossOfAnEpoch("lamina.relu", registry)
+    #expect(abs(losses[0] - relu) > 1e-3)
+  }
+
   @Test func aSwiftLayersErrorsCrossTheTables() throws {
     let registry = try LayerRegistry.standard.adding(kitPlugin())
     let layer = try registry.makeLayer("com.example.channel_scale", [:]).layer
@@ -273,10 +331,12 @@ private let involutionReference: NaiveReference = { call in
       #expect(summary.text.contains("\n\(reason)\n"))
       #expect(summary.json.text().contains(#""missing":"unknown layer kind"#))
       let first = try LayerRegistry.standard.adding(kitPlugin())
-      expectError(.notFound, reason, path: "act (com.example.mish)") {
-        try Session(model: ModelFile.load(path: full, registry: first))
+      let lacking = reason.replacing(
+        "\(LayerRegistry.standard.kinds.count) kinds", with: "\(first.kinds.count) kinds")
+      expectError(.notFound, lacking, path: "act (com.example.mish)") {
+        try Session(model: ModelFile.load(path: full, registry: first)).run([sample])
       }
-      expectError(.notFound, reason, path: "act (com.example.mish)") {
+      expectError(.notFound, lacking, path: "act (com.example.mish)") {
         try TrainingSession(model: ModelFile.load(path: full, registry: first))
       }
 
@@ -296,5 +356,37 @@ private let involutionReference: NaiveReference = { call in
     expectError(
       .argument, "com.example.mish of 'com.example.mish' is already supplied by 'com.example.mish'"
     ) { try registry.adding(second) }
+  }
+}
+
+/// The ten digits of a pocket calculator, 28 × 28, each with noise of its own.
+private struct DrawnDigits: TrainingData {
+  let count = 80
+  let fingerprint = "drawn digits"
+
+  /// Top, upper left and right, middle, lower left and right, bottom.
+  private static let segments = [
+    0b1110111, 0b0010010, 0b1011101, 0b1011011, 0b0111010, 0b1101011, 0b1101111, 0b1010010,
+    0b1111111, 0b1111011,
+  ]
+  private static let places: [(rows: ClosedRange<Int>, columns: ClosedRange<Int>)] = [
+    (4...5, 9...18), (5...13, 8...9), (5...13, 18...19), (13...14, 9...18), (14...22, 8...9),
+    (14...22, 18...19), (22...23, 9...18),
+  ]
+
+  func batch(_ indices: [Int], epoch: Int) throws -> Batch {
+    var pixels: [Float] = []
+    for index in indices {
+      let noise = try Tensor(random: [28, 28], seed: UInt64(index)).elements(as: Float.self)
+      pixels += (0..<28 * 28).map { position in
+        let isLit = Self.places.enumerated().contains { bit, place in
+          Self.segments[index % 10] >> (6 - bit) & 1 == 1 && place.rows.contains(position / 28)
+            && place.columns.contains(position % 28)
+        }
+        return (isLit ? 1 : 0) + 0.1 * noise[position]
+      }
+    }
+    return try Batch(
+      [Tensor([indices.count, 1, 28, 28], pixels)], labels: [.classes(indices.map { $0 % 10 })])
   }
 }

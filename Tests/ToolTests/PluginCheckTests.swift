@@ -364,31 +364,14 @@ private let flaws: [Flaw] = [
   @Test func aNewSwiftPluginCompilesAndPasses() throws {
     let folder = try TemporaryFolder()
     let made = try Tool.shell(
-      "lamina plugin new soft-edge --language swift -o mine --package '\(packageRoot)'",
-      in: folder.url)
+      "lamina plugin new soft-edge --language swift --package '\(packageRoot)'", in: folder.url)
     #expect(made.status == 0)
-    let package = try String(contentsOfFile: folder.path("mine/Package.swift"), encoding: .utf8)
+    let package = try String(
+      contentsOfFile: folder.path("soft-edge/Package.swift"), encoding: .utf8)
     #expect(package.contains("path: \"\(packageRoot)\""))
     #expect(package.contains("name: \"SoftEdgePlugin\""))
-    let kit = try FileManager.default.contentsOfDirectory(
-      atPath: Tool.folder.appending(path: "LaminaPluginKit.build").path
-    ).filter { $0.hasSuffix(".o") }.map { "\(Tool.folder.path)/LaminaPluginKit.build/\($0)" }
-    let list = Tool.folder.appending(path: "lamina.product/Objects.LinkFileList")
-    let core = try String(contentsOf: list, encoding: .utf8).split(separator: "\n").map(String.init)
-      .filter { $0.contains("/LaminaCore.build/") || $0.contains("/LaminaKernels.build/") }
-    _ = try folder.file("objects", Array((core + kit).map { $0 + "\n" }.joined().utf8))
-    let maps = ["\(Tool.folder.path)/LaminaKernels.build", "\(packageRoot)/include"]
-    let outcome = try Tool.shell(
-      """
-      swiftc -swift-version 6 -parse-as-library -module-name SoftEdgePlugin -emit-library \
-      -I '\(Tool.folder.path)/Modules' \
-      \(maps.map { "-Xcc -fmodule-map-file='\($0)/module.modulemap'" }.joined(separator: " ")) \
-      mine/Sources/SoftEdgePlugin/*.swift @objects -o plugin.so \
-      -Xlinker --version-script=mine/exports.map && lamina plugin check plugin.so
-      """, in: folder.url,
-      environment: [
-        "PATH": "\(Tool.folder.path):" + (ProcessInfo.processInfo.environment["PATH"] ?? "")
-      ])
+    try buildSwiftPlugin("soft-edge", "SoftEdgePlugin", in: folder)
+    let outcome = try Tool.shell("lamina plugin check soft-edge/soft-edge.so", in: folder.url)
     #expect(outcome.status == 0, "\(outcome.output)\(outcome.errors)")
     #expect(outcome.output.contains("com.example.soft-edge\n"))
     #expect(outcome.output.contains(" 0 failed, "))

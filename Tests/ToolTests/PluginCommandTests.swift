@@ -85,4 +85,46 @@ import Testing
     #expect(retried.errors == crashed)
     #expect(retried.status == 3)
   }
+
+  @Test(.enabled(if: PluginBuilder.hasWebP, "skipped: no libwebp (Debian: libwebp-dev)"))
+  func predictReadsPicturesOfAPlugin() throws {
+    let folder = try TemporaryFolder()
+    try FileManager.default.copyItem(
+      atPath: #require(try PluginBuilder.webp()), toPath: folder.path("webp-decoder.so"))
+    try ModelFile.save(Sample.model(), to: folder.path("model.safetensors"))
+    let picture =
+      "UklGRjoAAABXRUJQVlA4TC0AAAAvBcAAABAIEMKECRNLEEASTjjjjDPOWFdA7n8ATNAML5VpuV7IRd30c53X+wEA"
+    _ = try folder.file("x.webp", Array(#require(Data(base64Encoded: picture))))
+    let info = try shell("lamina plugin info webp-decoder.so", folder)
+    #expect(
+      info.output == """
+        com.example.webp-decoder 1.0.0 of Example, for interface 1.0
+          WebP  decodes pictures (.webp)
+
+        """)
+    let outcome = try shell(
+      "lamina predict --plugin webp-decoder.so model.safetensors x.webp", folder)
+    #expect(outcome.errors == "")
+    #expect(outcome.output.split(separator: "\n").count == 3)
+    let without = try shell("lamina predict model.safetensors x.webp", folder)
+    #expect(
+      without.errors
+        == "lamina predict: x.webp: expected a JPEG or PNG picture, found WebP\n")
+  }
+
+  @Test func aLayerOfLaminasIsReplacedWhenThatIsSaid() throws {
+    let folder = try TemporaryFolder()
+    try FileManager.default.copyItem(
+      atPath: PluginBuilder.fastMish(), toPath: folder.path("fast.so"))
+    let refused = try shell("lamina layers lamina.mish --plugin fast.so", folder)
+    #expect(refused.status != 0)
+    #expect(
+      refused.errors.contains(
+        "lamina.mish of 'com.example.mish' is already supplied by 'lamina'"))
+    let replaced = try shell("lamina layers lamina.mish --plugin-replace fast.so", folder)
+    #expect(replaced.output == "lamina.mish  version 1, 1 input, from com.example.mish\n")
+    let both = try shell(
+      "lamina layers lamina.mish --plugin-replace fast.so", folder, plugins: folder.path("fast.so"))
+    #expect(both.output == replaced.output)
+  }
 }

@@ -3,40 +3,9 @@ import Lamina
 import LaminaTestSupport
 import Testing
 
-/// A block of code in the README.
-private struct Block {
-  var language: String
-  /// The word behind the language: under which name the block is kept.
-  var name: String?
-  var code: String
-}
-
 private let root = URL(fileURLWithPath: packageRoot)
 
-private func blocks() throws -> [Block] {
-  let text = try String(contentsOf: root.appendingPathComponent("README.md"), encoding: .utf8)
-  var blocks: [Block] = []
-  var current: Block?
-  for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
-    if line.hasPrefix("```") {
-      if let block = current {
-        blocks.append(block)
-        current = nil
-      } else {
-        let words = line.dropFirst(3).split(separator: " ").map(String.init)
-        current = Block(
-          language: words.first ?? "", name: words.count > 1 ? words[1] : nil, code: "")
-      }
-    } else {
-      current?.code += line + "\n"
-    }
-  }
-  return blocks
-}
-
-/// Where `make test` has installed Lamina, and a Python with numpy; nil in a plain `swift test`.
-private let prefix = ProcessInfo.processInfo.environment["LAMINA_PREFIX"]
-private let python = ProcessInfo.processInfo.environment["LAMINA_PYTHON"]
+private func blocks() throws -> [CodeBlock] { try CodeBlock.read("README.md") }
 
 @Test func everyBlockIsOfALanguageThatIsRun() throws {
   #expect(Set(try blocks().map(\.language)) == ["sh", "c", "python", "swift"])
@@ -51,9 +20,9 @@ private let python = ProcessInfo.processInfo.environment["LAMINA_PYTHON"]
   for target in targets { #expect(makefile.contains("\n\(target): ")) }
 }
 
-@Test(.enabled(if: prefix != nil && python != nil, "skipped: runs in make test"))
+@Test(.enabled(if: Installation.isThere, "skipped: runs in make test"))
 func commandsCAndPythonOfTheReadmeAgree() throws {
-  let prefix = try #require(prefix)
+  let installation = try Installation()
   let folder = try TemporaryFolder()
   try FileManager.default.createDirectory(
     at: folder.url.appendingPathComponent("downloads"), withIntermediateDirectories: false)
@@ -67,25 +36,17 @@ func commandsCAndPythonOfTheReadmeAgree() throws {
       at: folder.url.appendingPathComponent("photos/\(name)"), withIntermediateDirectories: true)
     _ = try folder.file("photos/\(name)/1.png", Sample.picture)
   }
-  let environment = [
-    "PATH": "\(prefix)/bin:/usr/local/bin:/usr/bin:/bin",
-    "PKG_CONFIG_PATH": "\(prefix)/lib/pkgconfig",
-    "LD_LIBRARY_PATH": "\(prefix)/lib",
-    "LAMINA_LIBRARY": "\(prefix)/lib/liblamina.so",
-    "PYTHONPATH": root.appendingPathComponent("examples/python").path,
-  ]
   var answers: [String] = []
   for block in try blocks() where block.language != "swift" {
-    let name = block.name ?? "block"
+    let name = block.word ?? "block"
     _ = try folder.file(name, Array(block.code.utf8))
     if block.language == "python" {
-      let outcome = try Tool.shell(
-        "'\(try #require(python))' block", in: folder.url, environment: environment)
+      let outcome = try installation.shell("python3 block", in: folder.url)
       #expect(outcome.errors == "")
       if block.code.contains("chelsea.png") { answers.append(outcome.output) }
     } else if block.language == "sh" {
       for line in block.code.split(separator: "\n") where !line.hasPrefix("make ") {
-        let outcome = try Tool.shell(String(line), in: folder.url, environment: environment)
+        let outcome = try installation.shell(String(line), in: folder.url)
         #expect(outcome.status == 0, "\(line): \(outcome.errors)")
         if line.contains("chelsea.png") { answers.append(outcome.output) }
       }
@@ -97,8 +58,11 @@ func commandsCAndPythonOfTheReadmeAgree() throws {
 }
 
 /// Compiles a program that imports Lamina with the objects of this build, and runs it in a folder.
-private func runSwift(
-  _ code: String, _ words: String = "", in folder: TemporaryFolder? = nil
+///
+/// - Parameter target: a module of its own that the program imports: its name and its sources' folder in the package.
+func runSwift(
+  _ code: String, _ words: String = "", in folder: TemporaryFolder? = nil,
+  target: (name: String, folder: String)? = nil
 ) throws -> Outcome {
   let folder = try folder ?? TemporaryFolder()
   _ = try folder.file("main.swift", Array(code.utf8))
@@ -110,11 +74,46 @@ private func runSwift(
     ["LaminaKernels", "LaminaImageShim"].map { "\(Tool.folder.path)/\($0).build" }
     + ["CJPEG", "CPNG", "CZlib"].map { "\(packageRoot)/Sources/\($0)" } + ["\(packageRoot)/include"]
   let libraries = try Tool.shell("pkg-config --libs libjpeg libpng zlib").output
+  let flags =
+    "-swift-version 6 -I '\(Tool.folder.path)/Modules' "
+    + maps.map { "-Xcc -fmodule-map-file='\($0)/module.modulemap'" }.joined(separator: " ")
+  let module = target.map { target in
+    """
+    swiftc \(flags) -wmo -parse-as-library -module-name \(target.name) -emit-module -emit-object \
+    '\(packageRoot)/\(target.folder)'/*.swift -o \(target.name).o &&
+    """
+  }
   return try Tool.shell(
     """
-    swiftc -swift-version 6 -I '\(Tool.folder.path)/Modules' \(maps.map { "-Xcc -fmodule-map-file='\($0)/module.modulemap'" }.joined(separator: " ")) \
-    main.swift @objects -o main \(libraries.split(separator: "\n").joined()) && ./main \(words)
+    \(module ?? "") swiftc \(flags) -I . main.swift \(target.map { "\($0.name).o" } ?? "") \
+    @objects -o main \(libraries.split(separator: "\n").joined()) && ./main \(words)
+    """, in: folder.url,
+    environment: [
+      "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "",
+      "XDG_CACHE_HOME": folder.path("cache"),
+    ])
+}
+
+/// Compiles a plugin that 'lamina plugin new NAME --language swift' wrote to NAME/NAME.so, with the objects of this
+/// build.
+func buildSwiftPlugin(_ name: String, _ module: String, in folder: TemporaryFolder) throws {
+  let kit = try FileManager.default.contentsOfDirectory(
+    atPath: Tool.folder.appending(path: "LaminaPluginKit.build").path
+  ).filter { $0.hasSuffix(".o") }.map { "\(Tool.folder.path)/LaminaPluginKit.build/\($0)" }
+  let list = Tool.folder.appending(path: "lamina.product/Objects.LinkFileList")
+  let core = try String(contentsOf: list, encoding: .utf8).split(separator: "\n").map(String.init)
+    .filter { $0.contains("/LaminaCore.build/") || $0.contains("/LaminaKernels.build/") }
+  _ = try folder.file("objects", Array((core + kit).map { $0 + "\n" }.joined().utf8))
+  let maps = ["\(Tool.folder.path)/LaminaKernels.build", "\(packageRoot)/include"]
+  let outcome = try Tool.shell(
+    """
+    swiftc -swift-version 6 -parse-as-library -module-name \(module) -emit-library -static-stdlib \
+    -use-ld=lld -I '\(Tool.folder.path)/Modules' \
+    \(maps.map { "-Xcc -fmodule-map-file='\($0)/module.modulemap'" }.joined(separator: " ")) \
+    \(name)/Sources/\(module)/*.swift @objects -o \(name)/\(name).so \
+    -Xlinker --version-script=\(name)/exports.map
     """, in: folder.url, environment: ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? ""])
+  #expect(outcome.status == 0, "\(outcome.errors)")
 }
 
 @Test func layerOfTheReadmeRuns() throws {
@@ -140,6 +139,20 @@ private func runSwift(
       1 × 7×7
         conv1: output [1, 64, 50, 50], sees 7×7
         200704 weights, 501760000 multiply-adds
+
+      """)
+}
+
+@Test func aTargetOfLayersTrains() throws {
+  let package = "examples/swift/custom-layer/Sources"
+  let code = try String(
+    contentsOf: root.appendingPathComponent("\(package)/custom-layer/main.swift"), encoding: .utf8)
+  let outcome = try runSwift(code, target: ("Gates", "\(package)/Gates"))
+  #expect(outcome.status == 0, "\(outcome.errors)")
+  #expect(
+    outcome.output == """
+      the signal's gate is wider than the noise's: true
+      right: 256 of 256
 
       """)
 }

@@ -1,21 +1,22 @@
+/// @file
 /// Lamina: inference of convolutional networks, from C and from every language that calls C.
 ///
-///   lamina_error error = LAMINA_ERROR_INIT;
-///   lamina_context context = 0;
-///   lamina_model model = 0;
-///   lamina_session session = 0;
-///   lamina_prediction top[5];
-///   size_t count = 0;
-///   if (lamina_context_create(NULL, &context, &error) ||
-///       lamina_model_load(context, "resnet50.safetensors", &model, &error) ||
-///       lamina_session_create(model, NULL, &session, &error) ||
-///       lamina_session_predict_file(session, "photo.jpg", top, 5, &count, &error)) {
-///     fprintf(stderr, "%s\n", error.message);
-///   }
-///   for (size_t i = 0; i < count; i++) printf("%.4f  %s\n", top[i].probability, top[i].label);
-///   lamina_session_release(session);
-///   lamina_model_release(model);
-///   lamina_context_release(context);
+///     lamina_error error = LAMINA_ERROR_INIT;
+///     lamina_context context = 0;
+///     lamina_model model = 0;
+///     lamina_session session = 0;
+///     lamina_prediction top[5];
+///     size_t count = 0;
+///     if (lamina_context_create(NULL, &context, &error) ||
+///         lamina_model_load(context, "resnet50.safetensors", &model, &error) ||
+///         lamina_session_create(model, NULL, &session, &error) ||
+///         lamina_session_predict_file(session, "photo.jpg", top, 5, &count, &error)) {
+///       fprintf(stderr, "%s\n", error.message);
+///     }
+///     for (size_t i = 0; i < count; i++) printf("%.4f  %s\n", top[i].probability, top[i].label);
+///     lamina_session_release(session);
+///     lamina_model_release(model);
+///     lamina_context_release(context);
 ///
 /// Rules for every function:
 ///
@@ -172,15 +173,21 @@ LAMINA_API lamina_status lamina_context_layer_info(lamina_context context, size_
                                                    lamina_layer_info *info, lamina_error *error);
 
 /// Loads the plugin at `path`, a shared library made with `lamina_plugin.h`, and adds its layers,
-/// all or none. A plugin is code: load only what you would link. One that was not seen before is
-/// loaded by a process of its own first; if it crashes or hangs there, it is refused until its file
-/// changes. A plugin stays loaded until the process ends; loading it again changes nothing. Models
-/// that were loaded before are not touched, and indices of `lamina_context_layer_info` may change.
-/// Nothing is loaded because a model asks for it, and `lamina_context_create` loads what the
-/// variable `LAMINA_PLUGIN_PATH` lists: absolute paths of libraries and folders, with `:` between
-/// them. Owns and hands out nothing. [any]
+/// all or none, and its image decoders. A plugin is code: load only what you would link. One that
+/// was not seen before is loaded by a process of its own first; if it crashes or hangs there, it is
+/// refused until its file changes. A plugin stays loaded until the process ends; loading it again
+/// changes nothing. Models that were loaded before are not touched, and indices of
+/// `lamina_context_layer_info` may change. Nothing is loaded because a model asks for it, and
+/// `lamina_context_create` loads what the variable `LAMINA_PLUGIN_PATH` lists: absolute paths of
+/// libraries and folders, with `:` between them. Owns and hands out nothing. [any]
 LAMINA_API lamina_status lamina_context_load_plugin(lamina_context context, const char *path,
                                                     lamina_error *error);
+
+/// The same, but where a kind is there already, of Lamina's own or of another plugin's, the
+/// plugin's layer takes its place: a faster kernel for `lamina.conv2d`, say. Such layers are
+/// neither fused with others nor removed. Owns and hands out nothing. [any]
+LAMINA_API lamina_status lamina_context_replace_layers(lamina_context context, const char *path,
+                                                       lamina_error *error);
 
 /// What `lamina_plugin.h` declares.
 struct lamina_plugin;
@@ -191,10 +198,10 @@ typedef const struct lamina_plugin *(*lamina_plugin_entry_function)(const struct
                                                                     lamina_error *error);
 
 /// Adds layers of the program's own, all or none: `entry` returns their tables as the function that
-/// a plugin exports does, the same at each call. It and the tables are immortal. `replace` 1: they take the place of layers of the same kinds, in models that are loaded
-/// from then on; 0: a kind that is taken is an error that names both providers, and adding the same
-/// again changes nothing. Indices of `lamina_context_layer_info` may change. Owns and hands out
-/// nothing. [any]
+/// a plugin exports does, the same at each call. It and the tables are immortal. `replace` 1: they
+/// take the place of layers of the same kinds, in models that are loaded from then on; 0: a kind
+/// that is taken is an error that names both providers, and adding the same again changes nothing.
+/// Indices of `lamina_context_layer_info` may change. Owns and hands out nothing. [any]
 LAMINA_API lamina_status lamina_context_register_plugin(lamina_context context,
                                                         lamina_plugin_entry_function entry,
                                                         int32_t replace, lamina_error *error);
@@ -255,9 +262,9 @@ LAMINA_API lamina_status lamina_model_create(lamina_context context, const char 
                                              size_t classes, uint64_t seed, lamina_model *model,
                                              lamina_error *error);
 
-/// Makes a model of a graph, JSON in the form of `LAMINA_MODEL_GRAPH`, with random weights, the same
-/// for the same `seed`. `graph` is not used after the call. The caller owns `*model` and releases
-/// it. [any]
+/// Makes a model of a graph, JSON in the form of `LAMINA_MODEL_GRAPH`, with random weights, the
+/// same for the same `seed`. `graph` is not used after the call. The caller owns `*model` and
+/// releases it. [any]
 LAMINA_API lamina_status lamina_model_create_from_graph(lamina_context context, const char *graph,
                                                         uint64_t seed, lamina_model *model,
                                                         lamina_error *error);
@@ -269,7 +276,7 @@ typedef struct lamina_weights_options {
   /// in the model. 1: what is missing or does not fit keeps the model's values, what is left over
   /// is ignored; the report lists both.
   int32_t partial;
-  /// Patterns (`fc.*`) of tensors that keep the model's values, as for a new classifier. Used
+  /// Patterns ("fc.*") of tensors that keep the model's values, as for a new classifier. Used
   /// during the call only.
   const char *const *keep;
   size_t keep_count;
@@ -394,7 +401,8 @@ enum {
   /// The graph as JSON: inputs, nodes with kind, attributes and inputs, outputs.
   LAMINA_MODEL_GRAPH = 7,
   /// The nodes as a JSON array. Each has `name`, `kind`, `version`, `provider`, `attributes`,
-  /// `inputs` (names of values), `outputs` (`name`, `type`, and `shape` with numbers, the name of an
+  /// `inputs` (names of values), `outputs` (`name`, `type`, and `shape` with numbers, the name of
+  /// an
   /// extent that may vary, or null) and `parameters` (`name`, `key`, `role`, `type`, `shape`; one
   /// that is computed has `value`, the name of a value, in place of `key`). Type and shape of
   /// outputs and roles of parameters are null where they are not known.
@@ -406,8 +414,8 @@ LAMINA_API lamina_status lamina_model_get_text(lamina_model model, int32_t which
                                                size_t capacity, size_t *needed,
                                                lamina_error *error);
 
-/// Copies the parameter `key`, such as `layer1.0.conv1.weight`, into the caller's `tensor`, an output
-/// in the sense of `lamina_tensor`. [any]
+/// Copies the parameter `key`, such as `layer1.0.conv1.weight`, into the caller's `tensor`, an
+/// output in the sense of `lamina_tensor`. [any]
 LAMINA_API lamina_status lamina_model_get_tensor(lamina_model model, const char *key,
                                                  lamina_tensor *tensor, lamina_error *error);
 

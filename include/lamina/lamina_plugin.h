@@ -1,25 +1,28 @@
-/// The plugin interface of Lamina: layers that a shared library adds to a running program.
+/// @file
+/// The plugin interface of Lamina: layers and image decoders that a shared library adds to a
+/// running program.
 ///
 /// A plugin includes this header (and with it `lamina_types.h`, nothing else), links nothing of
 /// Lamina, and exports one function:
 ///
-///   static const lamina_layer_class relu = {.struct_size = sizeof(lamina_layer_class), ...};
-///   static const lamina_layer_class *const classes[] = {&relu};
-///   static const lamina_plugin plugin = {.struct_size = sizeof(lamina_plugin), ...};
+///     static const lamina_layer_class relu = {.struct_size = sizeof(lamina_layer_class), ...};
+///     static const lamina_layer_class *const classes[] = {&relu};
+///     static const lamina_plugin plugin = {.struct_size = sizeof(lamina_plugin), ...};
 ///
-///   LAMINA_PLUGIN_EXPORT const lamina_plugin *lamina_plugin_entry(const lamina_host *host,
-///                                                                lamina_error *error) {
-///     return &plugin;
-///   }
+///     LAMINA_PLUGIN_EXPORT const lamina_plugin *lamina_plugin_entry(const lamina_host *host,
+///                                                                  lamina_error *error) {
+///       return &plugin;
+///     }
 ///
-/// `plugins/mish-c` is a complete one. A program that links Lamina needs no shared library for layers
-/// of its own: it hands such a function to `lamina_context_register_plugin` of `lamina.h`.
+/// `plugins/mish-c` is a complete one. A program that links Lamina needs no shared library for
+/// layers of its own: it hands such a function to `lamina_context_register_plugin` of `lamina.h`.
 ///
 /// Rules for both sides:
 ///
 /// 1. Only what this header declares crosses the boundary: no exceptions, no longjmp, no memory
 ///    that the other side is to free. Every text ends with a NUL and is UTF-8.
-/// 2. Tables (`lamina_host`, `lamina_plugin`, `lamina_layer_class`) begin with `struct_size`, the
+/// 2. Tables (`lamina_host`, `lamina_plugin`, `lamina_layer_class`, ...) begin with `struct_size`,
+/// the
 ///    `sizeof` their maker knew, and only grow at their end: a slot is read only if it lies within
 ///    `struct_size`, and counts as NULL or 0 otherwise. Calls (`lamina_*_call`, `lamina_inference`)
 ///    come from the host and grow the same way. Structs passed in arrays never change.
@@ -381,10 +384,66 @@ struct lamina_layer_class {
   const void *(*get_extension)(const lamina_layer_class *layer_class, const char *id);
 };
 
+// -- Image decoders ------------------------------------------------------------------------------
+
+/// The `id` under which `get_extension` of `lamina_plugin` gives a `lamina_image_decoder`.
+#define LAMINA_EXTENSION_IMAGE_DECODER "lamina.image-decoder/1"
+
+/// A decoded picture. The host owns the struct, the plugin the pixels until `release`.
+typedef struct lamina_decoded_image {
+  uint32_t struct_size;
+  /// Bytes of a pixel: 1 for grey, 3 for red, green, blue, 4 for these and an alpha, which the host
+  /// drops.
+  uint32_t channels;
+  /// As `read_size` told them.
+  uint32_t width;
+  uint32_t height;
+  /// The upper row first, left to right.
+  const uint8_t *pixels;
+  /// Bytes from one row to the next, at least `width` * `channels`.
+  size_t row_bytes;
+  /// The plugin's own, for `release`.
+  void *owner;
+} lamina_decoded_image;
+
+/// Decodes pictures of kinds that the host does not know itself; it does not ask for others.
+/// Immortal; the plugin owns it and all it points to. Each function is handed the decoder.
+typedef struct lamina_image_decoder lamina_image_decoder;
+struct lamina_image_decoder {
+  uint32_t struct_size;
+  /// 0.
+  uint32_t reserved;
+  /// What it decodes, for messages: `WebP`.
+  const char *name;
+  /// How names of such files end, in lower case, ended by NULL: `.webp`. They tell which files of a
+  /// folder are pictures; what a file is, its content decides.
+  const char *const *suffixes;
+  /// The plugin's own, for whatever its functions like.
+  const void *decoder_data;
+
+  /// Whether a file whose bytes these are, at least one, is of a kind that it decodes: 1 or 0. The
+  /// host owns `bytes`. [any]
+  int32_t (*recognizes)(const lamina_image_decoder *decoder, const uint8_t *bytes, size_t size);
+
+  /// Reads how large the picture is, without decoding it, so that the host may refuse it before
+  /// memory is taken. The host owns all arguments. [any]
+  lamina_status (*read_size)(const lamina_image_decoder *decoder, const uint8_t *bytes, size_t size,
+                             uint32_t *width, uint32_t *height, lamina_error *error);
+
+  /// Decodes the picture, or the first one of an animation, turned upright where the file says how.
+  /// The plugin owns the pixels it puts into `image`, until `release`. [any]
+  lamina_status (*decode)(const lamina_image_decoder *decoder, const uint8_t *bytes, size_t size,
+                          lamina_decoded_image *image, lamina_error *error);
+
+  /// Frees what `decode` made, once, after each call of it that returned `LAMINA_OK`. [any]
+  void (*release)(const lamina_image_decoder *decoder, lamina_decoded_image *image);
+};
+
 // -- The plugin ----------------------------------------------------------------------------------
 
 /// What a plugin supplies. Immortal; the plugin owns it and all it points to.
-typedef struct lamina_plugin {
+typedef struct lamina_plugin lamina_plugin;
+struct lamina_plugin {
   uint32_t struct_size;
   /// `LAMINA_PLUGIN_ABI_MAJOR`.
   uint32_t abi_major;
@@ -398,10 +457,14 @@ typedef struct lamina_plugin {
   const char *version;
   /// Who made it.
   const char *vendor;
-  /// 1 to 4096.
+  /// Up to 4096; 0 is for plugins with extensions.
   size_t class_count;
   const lamina_layer_class *const *classes;
-} lamina_plugin;
+
+  /// What the plugin offers beside layers, under a name such as `LAMINA_EXTENSION_IMAGE_DECODER`;
+  /// NULL when it does not know the name. Immortal. The slot may be NULL. [any]
+  const void *(*get_extension)(const lamina_plugin *plugin, const char *id);
+};
 
 /// The one function that a plugin exports. Returns its table, or NULL and says why in `error`. The
 /// host owns `error`; `host` is valid for ever. May be called more than once, and gives the same
@@ -460,6 +523,15 @@ LAMINA_ASSERT_OFFSET(lamina_layer_class, get_extension, 104);
 LAMINA_ASSERT_OFFSET(lamina_plugin, id, 16);
 LAMINA_ASSERT_OFFSET(lamina_plugin, class_count, 40);
 LAMINA_ASSERT_OFFSET(lamina_plugin, classes, 48);
+LAMINA_ASSERT_OFFSET(lamina_plugin, get_extension, 56);
+LAMINA_ASSERT_OFFSET(lamina_decoded_image, pixels, 16);
+LAMINA_ASSERT_OFFSET(lamina_decoded_image, owner, 32);
+LAMINA_ASSERT_OFFSET(lamina_image_decoder, name, 8);
+LAMINA_ASSERT_OFFSET(lamina_image_decoder, suffixes, 16);
+LAMINA_ASSERT_OFFSET(lamina_image_decoder, recognizes, 32);
+LAMINA_ASSERT_OFFSET(lamina_image_decoder, read_size, 40);
+LAMINA_ASSERT_OFFSET(lamina_image_decoder, decode, 48);
+LAMINA_ASSERT_OFFSET(lamina_image_decoder, release, 56);
 #endif
 
 #ifdef __cplusplus

@@ -1,14 +1,15 @@
+/// @file
 /// Lamina: training of convolutional networks, and fitting trained ones to other classes.
 ///
-///   lamina_dataset photos = 0;
-///   lamina_model fitted = 0;
-///   if (lamina_dataset_open(context, "photos", NULL, &photos, &error) ||
-///       lamina_finetune(model, photos, 0, NULL, NULL, NULL, &fitted, NULL, &error) ||
-///       lamina_model_save(fitted, "mine.safetensors", &error)) {
-///     fprintf(stderr, "%s\n", error.message);
-///   }
-///   lamina_model_release(fitted);
-///   lamina_dataset_release(photos);
+///     lamina_dataset photos = 0;
+///     lamina_model fitted = 0;
+///     if (lamina_dataset_open(context, "photos", NULL, &photos, &error) ||
+///         lamina_finetune(model, photos, 0, NULL, NULL, NULL, &fitted, NULL, &error) ||
+///         lamina_model_save(fitted, "mine.safetensors", &error)) {
+///       fprintf(stderr, "%s\n", error.message);
+///     }
+///     lamina_model_release(fitted);
+///     lamina_dataset_release(photos);
 ///
 /// The rules of `lamina.h` hold for every function here. The same model, data, options and seed
 /// give the same bits, whatever the number of threads.
@@ -288,7 +289,7 @@ typedef struct lamina_trainer_options {
   int32_t resume;
   /// Must be 0.
   int32_t reserved;
-  /// Patterns (`layer1.*`) over the names of layers and parameters that stay as they are, bit for
+  /// Patterns ("layer1.*") over the names of layers and parameters that stay as they are, bit for
   /// bit, statistics included. Used during the call only.
   const char *const *frozen;
   size_t frozen_count;
@@ -312,7 +313,7 @@ LAMINA_API lamina_status lamina_trainer_create(lamina_model model, lamina_datase
 /// Takes the caller's reference back. [any]
 LAMINA_API void lamina_trainer_release(lamina_trainer trainer);
 
-/// Freezes the layers and parameters whose names `pattern` (`layer1.*`) matches. Before the first
+/// Freezes the layers and parameters whose names `pattern` ("layer1.*") matches. Before the first
 /// step. Owns and hands out nothing. [one]
 LAMINA_API lamina_status lamina_trainer_freeze(lamina_trainer trainer, const char *pattern,
                                                lamina_error *error);

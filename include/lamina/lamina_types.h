@@ -1,3 +1,4 @@
+/// @file
 /// What the interfaces of Lamina share: status, errors and the numbers of element types. Included
 /// by `lamina.h` and `lamina_plugin.h`.
 #ifndef LAMINA_LAMINA_TYPES_H

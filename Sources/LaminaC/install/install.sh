@@ -23,7 +23,7 @@ tree() {
     "$1/$libdir/lamina/plugins" "$1/share/man/man1" "$1/share/bash-completion/completions" \
     "$1/share/zsh/site-functions" "$1/share/fish/vendor_completions.d"
   cp "$program" "$1/bin/lamina"
-  cp "$dist/liblamina.so.$series" "$1/$libdir"
+  cp "$dist/liblamina.so.$series" "$dist/liblamina.a" "$1/$libdir"
   ln -s "liblamina.so.$series" "$1/$libdir/liblamina.so"
   cp "$root"/include/lamina/*.h "$1/include/lamina"
   for template in pkgconfig/lamina.pc cmake/Lamina/LaminaConfig.cmake cmake/Lamina/LaminaConfigVersion.cmake; do

@@ -93,7 +93,8 @@ extension Graph {
     try collect {
       guard let json = try top.optional("plugins") else { return }
       for member in try ObjectReader(json, path: "\(path).plugins").members {
-        let object = try ObjectReader(member.value, path: "\(path).plugins.\(member.key)")
+        let object = try ObjectReader(
+          member.value, path: "\(path).plugins.\(member.key.escapedForDisplay())")
         try object.rejectUnknown(["id", "version"])
         plugins[LayerKind(member.key)] = (try object.string("id"), try object.string("version"))
       }

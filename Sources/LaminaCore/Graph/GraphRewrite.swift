@@ -58,8 +58,15 @@ public struct RewritableGraph {
   /// Positions of the nodes that are still there, in order.
   public var nodeIndices: [Int] { graph.nodes.indices.filter { !removed.contains($0) } }
 
-  /// A node.
-  public func node(_ index: Int) -> Graph.Node { graph.nodes[index] }
+  /// A node. One whose layer somebody else supplies for a kind of Lamina's goes by `provider:kind`: what rewrites know of
+  /// the kind does not hold for it, and who put it there wants it to run.
+  public func node(_ index: Int) -> Graph.Node {
+    var node = graph.nodes[index]
+    if node.definition.isReplacement {
+      node.definition.kind = LayerKind("\(node.definition.provider):\(node.definition.kind)")
+    }
+    return node
+  }
 
   /// The node that computes `value`; nil for inputs.
   public func producer(of value: ValueID) -> Int? {

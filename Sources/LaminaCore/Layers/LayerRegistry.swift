@@ -16,6 +16,8 @@ public struct LayerDefinition: Sendable {
   public var provider: String
   /// Version of the plugin that supplies it; nil when none does. Graph files then name the plugin.
   public var providerVersion: String?
+  /// Whether somebody else supplies it for a kind of Lamina's.
+  var isReplacement: Bool { provider != "lamina" && kind.name.hasPrefix("lamina.") }
   /// Makes a layer from its attributes.
   public var make: @Sendable (inout AttributeReader) throws -> any Layer
 

@@ -3,12 +3,13 @@ import LaminaCore
 /// Pictures in a folder for each class: `PATH/CLASS/…/FILE.jpg`, as torchvision's `ImageFolder` takes them.
 ///
 /// Classes are in the order of their names' bytes, pictures by class and then by path. Files whose names do not end in
-/// `.jpg`, `.jpeg` or `.png`, in either case, are left out, and so is what begins with a dot.
+/// `.jpg`, `.jpeg`, `.png` or a decoder's suffix, in either case, are left out, and so is what begins with a dot.
 public struct ImageFolder: LabeledImages {
   /// Names of the classes: those of the folders.
   public let classNames: [String]
   private let files: [(path: String, label: Int)]
   private let limits: Limits
+  private let decoding: ImageDecodingOptions
 
   static let suffixes = [".jpg", ".jpeg", ".png"]
   private static let depth = 16
@@ -18,8 +19,13 @@ public struct ImageFolder: LabeledImages {
   /// - Parameter classNames: the classes wanted, in the order of a model's labels; nil takes those that are there.
   /// - Throws: `notFound` when there is no such folder; `argument`, all problems at once, for fewer than two classes, a
   ///   class without pictures, or a folder that is none of `classNames`; `io`, `limit`.
-  public init(path: String, classNames wanted: [String]? = nil, limits: Limits = Limits()) throws {
+  public init(
+    path: String, classNames wanted: [String]? = nil, limits: Limits = Limits(),
+    decoding: ImageDecodingOptions = ImageDecodingOptions()
+  ) throws {
     self.limits = limits
+    self.decoding = decoding
+    let suffixes = Self.suffixes + decoding.decoders.flatMap(\.suffixes)
     let shown = path.escapedForDisplay(limit: 512)
     let found = try Folder.entries(path).filter(\.isFolder).map(\.name)
     let names = wanted ?? found
@@ -49,7 +55,7 @@ public struct ImageFolder: LabeledImages {
         let entries = try Folder.entries(folder)
         for entry in entries where !entry.isFolder {
           let lowered = entry.name.lowercased()
-          if Self.suffixes.contains(where: lowered.hasSuffix) {
+          if suffixes.contains(where: lowered.hasSuffix) {
             files.append(("\(folder)/\(entry.name)", label))
           }
         }
@@ -81,6 +87,6 @@ public struct ImageFolder: LabeledImages {
   }
   /// The decoded file, turned upright.
   public func image(at index: Int) throws -> Image {
-    try Image.load(path: files[index].path, limits: limits)
+    try Image.load(path: files[index].path, limits: limits, options: decoding)
   }
 }

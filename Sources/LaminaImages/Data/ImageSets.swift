@@ -19,11 +19,13 @@ public struct ImageSets: Sendable {
   ///   - classNames: a model's labels, which the folders must have.
   ///   - policy: what happens to files of folders that cannot be decoded.
   ///   - seed: of the pictures that are held out.
+  ///   - decoding: how the files of folders are decoded.
   /// - Throws: what the readers of these throw, and `CheckedImages` and `StratifiedSplit`.
   public init(
     path: String, classNames: [String]? = nil, holdingOut percent: Int = 20,
     broken policy: BrokenPicturePolicy = .error, seed: UInt64 = 0, limits: Limits = Limits(),
-    pool: ThreadPool, onProgress: OnProgress? = nil
+    decoding: ImageDecodingOptions = ImageDecodingOptions(), pool: ThreadPool,
+    onProgress: OnProgress? = nil
   ) throws {
     func file(_ names: String...) -> String? {
       names.map { "\(path)/\($0)" }.first(where: Folder.holds)
@@ -56,7 +58,7 @@ public struct ImageSets: Sendable {
     }
     guard let train = file("train") else {
       let all = try check(
-        ImageFolder(path: path, classNames: classNames, limits: limits), path)
+        ImageFolder(path: path, classNames: classNames, limits: limits, decoding: decoding), path)
       broken = all.broken
       let images = all.images
       let split = try StratifiedSplit(
@@ -65,13 +67,15 @@ public struct ImageSets: Sendable {
       validation = split.validation.isEmpty ? nil : ImageSubset(images, split.validation)
       return
     }
-    let first = try ImageFolder(path: train, classNames: classNames, limits: limits)
+    let first = try ImageFolder(
+      path: train, classNames: classNames, limits: limits, decoding: decoding)
     let checked = try check(first, "the pictures to train with")
     training = checked.images
     broken = checked.broken
     if let val = file("val", "validation", "test") {
       let checked = try check(
-        ImageFolder(path: val, classNames: first.classNames, limits: limits),
+        ImageFolder(
+          path: val, classNames: first.classNames, limits: limits, decoding: decoding),
         "the pictures to check with")
       validation = checked.images
       broken += checked.broken

@@ -24,7 +24,7 @@ extension Command {
   static let `import` = Command(
     name: "import", summary: "turn models and weights of other programs into a Lamina model",
     operands: "FILE", operandCount: 1...1,
-    options: [output, model, rules, reinitialise, labels, preprocessing, .plugin, .json],
+    options: [output, model, rules, reinitialise, labels, preprocessing] + Option.plugins + [.json],
     example: """
       $ lamina import efficientnet-lite0-57934424.pth -o lite0.safetensors --labels imagenet.txt
       ONNX models and whole models of Keras (.h5, .keras) bring their own graph. Weights of PyTorch, Keras, NumPy and

@@ -3,7 +3,7 @@ import Lamina
 extension Command {
   static let layers = Command(
     name: "layers", summary: "list the kinds of layers, or the attributes of one",
-    operands: "[KIND]", operandCount: 0...1, options: [.plugin, .json],
+    operands: "[KIND]", operandCount: 0...1, options: Option.plugins + [.json],
     example: """
       $ lamina layers lamina.conv_transpose
       lamina.conv_transpose  version 1, 1 input, from lamina

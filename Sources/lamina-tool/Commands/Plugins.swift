@@ -4,19 +4,43 @@ extension Option {
   static let plugin = Option(
     name: "plugin", value: .text("FILE"), repeats: true,
     help: "load a plugin, beside those of LAMINA_PLUGIN_PATH; may be given more than once")
+
+  static let pluginReplace = Option(
+    name: "plugin-replace", value: .text("FILE"), repeats: true,
+    help: "the same, but its layers take the place of present ones of their kinds")
+
+  static let plugins = [plugin, pluginReplace]
 }
 
 extension Arguments {
-  /// The standard layers, those of the plugins in `LAMINA_PLUGIN_PATH`, and those of `--plugin`.
+  /// The standard layers, those of the plugins in `LAMINA_PLUGIN_PATH`, those of `--plugin`, and in the place of these
+  /// those of `--plugin-replace`.
+  ///
+  /// - Throws: what is wrong with a plugin; `argument` when a kind is taken.
+  func registry() throws -> LayerRegistry {
+    let replacing = try list(.pluginReplace).map(plugin)
+    let others = try plugins(list(.plugin)).filter { plugin in
+      !replacing.contains { $0 === plugin }
+    }
+    return try replacing.reduce(LayerRegistry.standard.adding(others)) {
+      try $0.adding($1, replacing: true)
+    }
+  }
+
+  /// How pictures are decoded: by Lamina, and by all these plugins.
   ///
   /// - Throws: what is wrong with a plugin.
-  func registry() throws -> LayerRegistry {
-    try LayerRegistry.standard.adding(plugins(list(.plugin)))
+  func decoding() throws -> ImageDecodingOptions {
+    ImageDecodingOptions(
+      decoders: try plugins(Option.plugins.flatMap(list)).flatMap(\.imageDecoders))
   }
 
   fileprivate func plugins(_ paths: [String]) throws -> [Plugin] {
-    try Plugin.loadEnvironment(logger: PluginMessages.shared)
-      + paths.map { try Plugin.load(path: $0, logger: PluginMessages.shared) }
+    try Plugin.loadEnvironment(logger: PluginMessages.shared) + paths.map(plugin)
+  }
+
+  private func plugin(_ path: String) throws -> Plugin {
+    try Plugin.load(path: path, logger: PluginMessages.shared)
   }
 }
 
@@ -79,7 +103,7 @@ extension Command {
       try Terminal.write(
         Table(
           plugins.map {
-            [$0.id, $0.version, $0.layers.map(\.kind.name).joined(separator: ", "), $0.path]
+            [$0.id, $0.version, $0.supplies.joined(separator: ", "), $0.path]
           }
         ).text)
     } else {
@@ -106,10 +130,23 @@ private func only(_ words: [String], _ expected: String) throws -> String {
 }
 
 extension Plugin {
+  /// Kinds of layers, and of pictures.
+  fileprivate var supplies: [String] {
+    layers.map(\.kind.name) + imageDecoders.map { $0.name.escapedForDisplay() }
+  }
+
   fileprivate var text: String {
     "\(id) \(version.escapedForDisplay()) of \(vendor.escapedForDisplay()), "
       + "for interface \(interface.major).\(interface.minor)\n"
-      + Table(layers.map { ["  \($0.kind)", $0.facts] }).text
+      + Table(
+        layers.map { ["  \($0.kind)", $0.facts] }
+          + imageDecoders.map {
+            [
+              "  \($0.name.escapedForDisplay())",
+              "decodes pictures (\($0.suffixes.joined(separator: ", ").escapedForDisplay()))",
+            ]
+          }
+      ).text
   }
 
   fileprivate var json: JSON {
@@ -124,6 +161,7 @@ extension Plugin {
             "trainable": .bool(layer.gradient != .unsupported),
           ])
         }),
+      "image_decoders": .array(imageDecoders.map { .string($0.name) }),
     ])
   }
 }

@@ -23,12 +23,14 @@ extension Command {
     var options = SessionOptions()
     options.threads = arguments.integer(.threads)
     let session = try Session(model: model, options: options)
+    let decoding = try arguments.decoding()
     let pictures = arguments.operands.dropFirst()
     var status = ExitStatus.done
     var results: [JSON] = []
     for picture in pictures {
       do {
-        let input = try preprocessing.apply(to: Image.load(path: picture))
+        let input = try preprocessing.apply(
+          to: Image.load(path: picture, options: decoding))
         let output = try session.run([input]).first
         guard let output else { throw LaminaError(.unsupported, "the model has no output") }
         let predictions = try withExtendedLifetime(output) {

@@ -234,7 +234,8 @@ LayerClass._fields_ = [
 class Plugin(_Sized):
     _fields_ = [("struct_size", c_uint32), ("abi_major", c_uint32), ("abi_minor_required", c_uint32),
                 ("reserved", c_uint32), ("id", c_char_p), ("version", c_char_p), ("vendor", c_char_p),
-                ("class_count", c_size_t), ("classes", POINTER(_CLASS))]
+                ("class_count", c_size_t), ("classes", POINTER(_CLASS)),
+                ("get_extension", c_void_p)]
 
 
 PluginEntry = ctypes.CFUNCTYPE(c_void_p, POINTER(Host), _ERROR)

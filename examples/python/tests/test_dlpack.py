@@ -59,6 +59,19 @@ class DLPackTests(unittest.TestCase):
         self.check_error("input input: expected an array that is contiguous and aligned",
                          lambda: self.model.bind(Foreign(strided)))
 
+    def test_what_may_not_be_written_is_read(self):
+        frozen = self.batch.copy()
+        frozen.flags.writeable = False
+        try:
+            np.from_dlpack(Foreign(frozen))
+        except BufferError:
+            # Before NumPy 2.1 read-only arrays were not handed out.
+            with self.assertRaisesRegex(lamina.Error, "^input input: expected a tensor that NumPy can share, found F"):
+                self.model.run(Foreign(frozen))
+        else:
+            np.testing.assert_array_equal(self.model.run(Foreign(frozen))[0], self.expected)
+            np.testing.assert_array_equal(self.model.bind(Foreign(frozen))()[0], self.expected)
+
     def test_tensors_elsewhere_are_refused(self):
         self.check_error("input input: expected a tensor in the processor's memory, found one on a CUDA device",
                          lambda: self.model.run(Foreign(self.batch, (2, 0))))

@@ -437,6 +437,26 @@ class PythonLayerTests(Case):
             np.testing.assert_array_equal(again.run(x)[0], model.run(x)[0])
             self.assertEqual(again.layers[0].attributes, {"scale": 0.5})
 
+    def test_models_open_without_their_layers(self):
+        model = self.model(("a", ChannelScale.kind, ["x"], {}), ("b", Split.kind, ["a"], {}),
+                           ("fc", "lamina.dense", ["b:1"], {"out_features": 3}))
+        x = np.ones((2, 2), np.float32)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "scaled.safetensors"
+            model.save(path)
+            bare = lamina.load(path)
+            again = lamina.load(path, context=self.context)
+        np.testing.assert_array_equal(again.run(x)[0], model.run(x)[0])
+        scale = bare.layers["a"]
+        self.assertEqual((scale.kind, scale.provider), (ChannelScale.kind, f"python.{__name__}"))
+        self.assertEqual(scale.outputs, (("a", "", ()),))
+        self.assertEqual([output.name for output in bare.layers["b"].outputs], ["b", "b:1"])
+        self.assertIsNone(scale.parameters["weight"].role)
+        np.testing.assert_array_equal(scale.parameters["weight"], [0.5, 0.5])
+        for call in (lambda: bare.run(x), lambda: lamina.Trainer(bare).step(x, [0, 1]),
+                     lambda: lamina.from_graph(bare.graph)):
+            self.check_error(60, f"'{ChannelScale.kind}', usually supplied by plugin 'python.{__name__}'", call)
+
     def test_the_example_trains(self):
         found = subprocess.run([sys.executable, ROOT / "examples/python/own_layer.py"], stdout=subprocess.PIPE,
                                text=True, check=True,

@@ -4,6 +4,7 @@ import copy
 import importlib.util
 import os
 import pickle
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ except ImportError as error:
 import lamina
 
 PACKAGE = Path(lamina.__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class PickleTests(unittest.TestCase):
@@ -122,6 +124,26 @@ class ThreadTests(unittest.TestCase):
             self.assertEqual(error.code, 140)
         self.assertGreater(trainer.step(batch, np.arange(16) % 10), 0)
 
+    def test_contexts_come_and_go_in_threads(self):
+        class Half(lamina.Layer):
+            kind = "com.example.half"
+
+            def forward(self, call):
+                return call.inputs[0] / 2
+
+        graph = {"format": "lamina.graph", "version": 1, "name": "half", "outputs": ["half"],
+                 "inputs": [{"name": "x", "type": "float32", "shape": ["batch", 2]}],
+                 "nodes": [{"name": "half", "kind": Half.kind, "inputs": ["x"]}]}
+
+        def work(_number):
+            for count in range(1, 20):
+                context = lamina.Context(threads=1, layers=[Half])
+                model = lamina.from_graph(graph, context=context)
+                found = model.run(np.ones((count, 2), np.float32))[0]
+                self.assertEqual((found.shape, found.sum()), ((count, 2), count))
+
+        self.assertEqual(self.run_in(6, work), [])
+
     def test_contexts_are_shared_by_threads(self):
         found = []
         self.assertEqual(self.run_in(8, lambda _: found.append(lamina.create("lenet5", threads=3)._context)), [])
@@ -129,6 +151,21 @@ class ThreadTests(unittest.TestCase):
 
 
 class TypeTests(unittest.TestCase):
+    def test_structs_are_those_of_the_headers(self):
+        from lamina import _library
+        others = {"Error": "ErrorStruct", "Parameter": "PluginParameter", "FinetuneOptions": "FineTuneOptions"}
+        unused = {"DecodedImage", "ImageDecoder", "ImageInfo", "Limits"}
+        checked = 0
+        for header in (ROOT / "include/lamina").glob("*.h"):
+            for name, field, offset in re.findall(r"^LAMINA_ASSERT_OFFSET\((\w+), (\w+), (\d+)\);", header.read_text(),
+                                                  re.MULTILINE):
+                name = "".join(part.capitalize() for part in name.split("_")[1:])
+                if name not in unused:
+                    struct = getattr(_library, others.get(name, name))
+                    self.assertEqual(getattr(struct, field).offset, int(offset), f"{name}.{field}")
+                    checked += 1
+        self.assertGreater(checked, 70)
+
     def test_everything_has_a_description(self):
         for name in lamina.__all__:
             item = getattr(lamina, name)
