@@ -59,7 +59,8 @@ struct Installation {
       environment: [
         "PATH": "\(folder.url.path):\(prefix)/bin:/usr/local/bin:/usr/bin:/bin",
         "PKG_CONFIG_PATH": "\(prefix)/lib/pkgconfig", "CMAKE_PREFIX_PATH": prefix,
-        "LD_LIBRARY_PATH": "", "LAMINA_PLUGIN_PATH": "", "XDG_CACHE_HOME": folder.path("cache"),
+        "LD_LIBRARY_PATH": "", "LAMINA_PLUGIN_PATH": "", "MAKEFLAGS": "", "MAKELEVEL": "",
+        "XDG_CACHE_HOME": folder.path("cache"),
         "LAMINA_LIBRARY": "\(prefix)/lib/liblamina.so",
         "PYTHONPATH": "\(packageRoot)/examples/python",
       ])
