@@ -70,6 +70,8 @@ lk_isa lk_active_isa(void) {
   return (lk_isa)(isa - 1);
 }
 
+int lk_thread_isa(void) { return thread_isa_plus_1 - 1; }
+
 void lk_set_thread_isa(int isa_or_minus_1) {
   if (isa_or_minus_1 < 0)
     thread_isa_plus_1 = 0;

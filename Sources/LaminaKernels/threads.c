@@ -136,6 +136,7 @@ struct lk_pool {
   _Alignas(64) lk_task task;
   void *context;
   size_t count;
+  int isa;
   _Atomic int processor;
   _Alignas(64) _Atomic int busy;
   _Atomic int sleepers;
@@ -224,6 +225,7 @@ static void *worker_main(void *argument) {
     if (pool->spins) leave_caller(pool, &last_leave);
     if (!atomic_compare_exchange_strong(&pool->gate, &gate, gate + 1)) continue;
     last_loop = (uint32_t)(gate >> 32);
+    lk_set_thread_isa(pool->isa);
     run_indices(pool);
     gate = atomic_fetch_sub(&pool->gate, 1) - 1;
     if (!(gate & OPEN) && (gate & INSIDE) == 0) {
@@ -308,6 +310,7 @@ void lk_parallel_for(lk_pool *pool, size_t count, lk_task task, void *context) {
   pool->task = task;
   pool->context = context;
   pool->count = count;
+  pool->isa = lk_thread_isa();
   atomic_store_explicit(&pool->processor, current_processor(), memory_order_relaxed);
   atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
   const uint64_t loop = (uint32_t)(atomic_load(&pool->gate) >> 32) + 1;

@@ -19,12 +19,15 @@ bool lk_isa_available(lk_isa isa);
 
 /// The instruction set that kernels called from this thread use: the one set for the thread, else
 /// the one named by the environment variable LAMINA_ISA (scalar, neon, avx2 or avx512; read once;
-/// ignored when unknown or not available), else the best available. A kernel that runs on a pool
-/// asks once, on the caller's thread.
+/// ignored when unknown or not available), else the best available. The threads of a pool use what
+/// is set for their caller.
 lk_isa lk_active_isa(void);
 
 /// `scalar`, `neon`, `avx2` or `avx512`.
 const char *lk_isa_name(lk_isa isa);
+
+/// The instruction set that is set for this thread; -1 when none is.
+int lk_thread_isa(void);
 
 /// Sets the instruction set for kernels called from this thread; -1 goes back to the default. One
 /// that is not available is ignored.
