@@ -373,12 +373,7 @@ private let badPlugins: [BadPlugin] = [
           contentsOfFile: "\(packageRoot)/include/lamina/\(name)", encoding: .utf8)
         text.replace("#define LAMINA_PLUGIN_ABI_MINOR 0", with: "#define LAMINA_PLUGIN_ABI_MINOR 7")
         text.replace(
-          "  const lamina_layer_class *const *classes;\n}",
-          with: "  const lamina_layer_class *const *classes;\n  void (*later)(void);\n}")
-        text.replace(
-          "(const lamina_layer_class *layer_class, const char *id);\n};",
-          with:
-            "(const lamina_layer_class *layer_class, const char *id);\n  void (*later)(void);\n};")
+          "const char *id);\n};", with: "const char *id);\n  void (*later)(void);\n};")
         try text.write(toFile: "\(folder)/lamina/\(name)", atomically: true, encoding: .utf8)
       }
       let later = """

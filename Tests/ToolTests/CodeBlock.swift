@@ -52,14 +52,14 @@ struct Installation {
   }
 
   /// Runs a line of shell. Programs are those of the installation and of the system; where libraries lie at run
-  /// time, programs must know themselves. A `make` does not know of the one that runs the tests.
+  /// time, programs must know themselves.
   func shell(_ line: String, in directory: URL) throws -> Outcome {
     try Tool.shell(
       line, in: directory,
       environment: [
         "PATH": "\(folder.url.path):\(prefix)/bin:/usr/local/bin:/usr/bin:/bin",
         "PKG_CONFIG_PATH": "\(prefix)/lib/pkgconfig", "CMAKE_PREFIX_PATH": prefix,
-        "MAKEFLAGS": "", "MAKELEVEL": "0", "LD_LIBRARY_PATH": "", "LAMINA_PLUGIN_PATH": "",
+        "LD_LIBRARY_PATH": "", "LAMINA_PLUGIN_PATH": "", "MAKEFLAGS": "", "MAKELEVEL": "",
         "XDG_CACHE_HOME": folder.path("cache"),
         "LAMINA_LIBRARY": "\(prefix)/lib/liblamina.so",
         "PYTHONPATH": "\(packageRoot)/examples/python",

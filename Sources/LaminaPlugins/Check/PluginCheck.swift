@@ -172,6 +172,7 @@ let pluginCases: [PluginCase] = [
   PluginCase(name: "entry-newer-host", body: entryNewerHost),
   PluginCase(name: "entry-on-threads", body: entryOnThreads),
   PluginCase(name: "entry-leaves-process", body: entryLeavesProcess),
+  PluginCase(name: "decoder-other-files", body: decoderOtherFiles),
 ]
 
 /// The cases of each layer class, from its table to its backward pass.

@@ -67,7 +67,7 @@ struct PluginTemplate {
     case let other:
       throw UsageError("expected '--language' c or swift, found '\(other.escapedForDisplay())'")
     }
-    let words = ["@name@": name, "@Type@": type, "@package@": package]
+    let words = ["@name@": name, "@Type@": type, "@package@": package, "@use@": "import"]
     files = texts.map { path, text in
       (path, words.reduce(text) { $0.replacing($1.key, with: $1.value) })
     }
@@ -319,7 +319,7 @@ private let cReadme = """
 
 private let swiftPackage = """
   // swift-tools-version: 6.1
-  import PackageDescription
+  @use@ PackageDescription
 
   let package = Package(
     name: "@name@",
@@ -335,7 +335,7 @@ private let swiftPackage = """
   """
 
 private let swiftLayer = """
-  import LaminaCore
+  @use@ LaminaCore
 
   /// y = x for x ≥ 0 and w[c]·x for x < 0, with a weight w for each channel c (He et al. 2015).
   /// x and y: [batch, channels, …] float32; w: [channels] float32.
@@ -408,7 +408,7 @@ private let swiftLayer = """
   """
 
 private let swiftEntry = """
-  import LaminaPluginKit
+  @use@ LaminaPluginKit
 
   private let plugin = ExportedPlugin(
     id: "com.example.@name@", version: "0.1.0", vendor: "Example", layers: [@Type@Layer.self])

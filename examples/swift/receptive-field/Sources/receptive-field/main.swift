@@ -23,7 +23,8 @@ for summary in [try stack(of: 3, 3), try stack(of: 1, 7)] {
   print(summary.name)
   for row in summary.rows {
     let field = row.receptiveField?.size.map(String.init).joined(separator: "×") ?? "none"
-    print("  \(row.name): output \(row.output.shape), sees \(field)")
+    let output = row.output.map { "\($0.shape)" } ?? "unknown"
+    print("  \(row.name): output \(output), sees \(field)")
   }
   print("  \(summary.weightCount) weights, \(summary.multiplyAdds) multiply-adds")
 }
