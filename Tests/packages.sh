@@ -33,7 +33,7 @@ if dpkg -s lamina >/dev/null 2>&1; then
 fi
 find /usr -xdev -not -path '/usr/share/man/*' -not -path '/usr/share/doc*' | sort > "$work/before"
 DEBIAN_FRONTEND=noninteractive apt-get install -qy "./$(echo dist/*.deb)" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
-trap 'apt-get purge -qy lamina >/dev/null 2>&1; rm -rf "$work"' EXIT
+trap 'apt-get purge -qy lamina >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
 lamina --version
 plugin=$(echo /usr/lib/*/lamina/plugins/mish.so)
 XDG_CACHE_HOME=$work lamina plugin info "$plugin" | head -1
@@ -43,6 +43,7 @@ status=0
 "$work/classify" /dev/null /dev/null "$plugin" 2> "$work/errors" || status=$?
 [ "$status" = 1 ] && grep -q 'expected a regular file' "$work/errors"
 apt-get purge -qy lamina > "$work/log" 2>&1
+trap 'rm -rf "$work"' EXIT
 find /usr -xdev -not -path '/usr/share/man/*' -not -path '/usr/share/doc*' | sort > "$work/after"
 diff "$work/before" "$work/after"
 echo "package: installed, run and removed"
