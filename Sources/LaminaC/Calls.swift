@@ -1,23 +1,6 @@
 import CLamina
 import LaminaCore
 
-/// Runs the body of a C function: what it throws becomes the status and the caller's error.
-func perform(
-  _ error: UnsafeMutablePointer<lamina_error>?, _ body: () throws -> Void
-) -> lamina_status {
-  do {
-    try body()
-    return lamina_status(LAMINA_OK)
-  } catch let failure as LaminaError {
-    failure.write(to: error)
-    return failure.code.rawValue
-  } catch let failure {
-    let failure = LaminaError(.internal, "\(failure)")
-    failure.write(to: error)
-    return failure.code.rawValue
-  }
-}
-
 /// The pointer, which must not be NULL.
 ///
 /// - Throws: `argument` naming the parameter.

@@ -73,7 +73,7 @@ func makeLayerClass(
     if inputs { flags |= LAMINA_LAYER_READS_INPUTS }
     if outputs { flags |= LAMINA_LAYER_READS_OUTPUTS }
     table.backward = { layerClass, layer, call, error in
-      answer(error) {
+      perform(error) {
         let host = try GuestClass.of(layerClass).host.table()
         try backward(layer, call, host)
       }
@@ -89,7 +89,7 @@ func makeLayerClass(
   table.class_data = UnsafeRawPointer(
     Unmanaged.passRetained(GuestClass(definition, host)).toOpaque())
   table.create = { layerClass, attributes, layer, error in
-    answer(error) {
+    perform(error) {
       let guest = try GuestClass.of(layerClass)
       let attributes = try read(attributes, try guest.host.table().pointee)
       let made = try guest.registry.makeLayer(guest.kind, attributes).layer
@@ -101,10 +101,10 @@ func makeLayerClass(
   }
   table.count_outputs = { _, layer in (try? GuestLayer.of(layer))?.layer.outputCount ?? 0 }
   table.infer_shapes = { _, layer, inference, error in
-    answer(error) { try infer(layer, inference) }
+    perform(error) { try infer(layer, inference) }
   }
   table.list_parameters = { _, layer, inputs, inputCount, parameters, capacity, count, error in
-    answer(error) {
+    perform(error) {
       let guest = try GuestLayer.of(layer)
       let specs = try guest.layer.parameters(for: try inputSpecs(inputs, inputCount))
       count?.pointee = specs.count
@@ -114,7 +114,7 @@ func makeLayerClass(
     }
   }
   table.forward = { layerClass, layer, call, error in
-    answer(error) {
+    perform(error) {
       let host = try GuestClass.of(layerClass).host.table()
       try forward(layer, call, host)
     }
@@ -122,20 +122,6 @@ func makeLayerClass(
   let place = UnsafeMutablePointer<lamina_layer_class>.allocate(capacity: 1)
   place.initialize(to: table)
   return UnsafePointer(place)
-}
-
-/// Runs the body of a function that the host calls: what it throws becomes the status and the host's error.
-private func answer(
-  _ error: UnsafeMutablePointer<lamina_error>?, _ body: () throws -> Void
-) -> lamina_status {
-  do {
-    try body()
-    return lamina_status(LAMINA_OK)
-  } catch let failure {
-    let failure = failure as? LaminaError ?? LaminaError(.internal, "\(failure)")
-    failure.write(to: error)
-    return failure.code.rawValue
-  }
 }
 
 /// The attributes that the host offers, in its order.

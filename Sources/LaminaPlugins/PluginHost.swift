@@ -194,7 +194,7 @@ private func readAttribute<T>(
   _ error: UnsafeMutablePointer<lamina_error>?,
   _ read: (PluginAttributes, inout AttributeReader, String) throws -> T
 ) -> lamina_status {
-  answer(error) {
+  perform(error) {
     guard let attributes = PluginAttributes.borrowed(attributes), let name = pluginText(name),
       let value
     else { throw LaminaError(.argument, "expected attributes, a name and a place, found NULL") }
@@ -218,19 +218,5 @@ private func readAttributes<T: BitwiseCopyable>(
     }
     count.pointee = list.count
     return copy
-  }
-}
-
-/// Runs the body of a function that a plugin calls: what it throws becomes the status and the plugin's error.
-private func answer(
-  _ error: UnsafeMutablePointer<lamina_error>?, _ body: () throws -> Void
-) -> lamina_status {
-  do {
-    try body()
-    return lamina_status(LAMINA_OK)
-  } catch let failure {
-    let failure = failure as? LaminaError ?? LaminaError(.internal, "\(failure)")
-    failure.write(to: error)
-    return failure.code.rawValue
   }
 }

@@ -126,11 +126,7 @@ struct PluginLayer: Layer {
     outputCount = count
   }
 
-  func encode(into attributes: inout AttributeWriter) {
-    for name in self.attributes.names {
-      if let value = self.attributes[name] { attributes.value(name, value) }
-    }
-  }
+  func encode(into attributes: inout AttributeWriter) { attributes.values(self.attributes) }
 
   // MARK: - Planning
 

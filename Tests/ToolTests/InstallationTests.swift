@@ -18,14 +18,9 @@ import Testing
     let flat = try builder.add("lamina.flatten", "flatten", act)
     let scores = try builder.add("lamina.dense", "fc", flat, attributes: ["out_features": 3])
     try builder.output(scores, name: "output")
-    var metadata = ModelMetadata()
-    metadata.labels = ["cat", "dog", "fish"]
-    metadata.outputKind = .logits
-    metadata.preprocessing = Preprocessing(
-      resize: .exact(height: 8, width: 8), centerCrop: nil)
     try ModelFile.save(
       Model(
-        initializing: builder.graph, seed: 1, metadata: metadata, registry: builder.registry),
+        initializing: builder.graph, seed: 1, metadata: Sample.metadata, registry: builder.registry),
       to: folder.path("model.safetensors"))
     for language in ["c", "cpp"] {
       try FileManager.default.copyItem(

@@ -127,12 +127,17 @@ enum Sample {
     let flat = try builder.add("lamina.flatten", "flatten", pooled)
     let scores = try builder.add("lamina.dense", "fc", flat, attributes: ["out_features": 3])
     try builder.output(scores, name: "output")
+    return try Model(
+      initializing: builder.graph, seed: 1, metadata: metadata, registry: .standard)
+  }
+
+  /// Three classes of pictures of 8×8 pixels.
+  static var metadata: ModelMetadata {
     var metadata = ModelMetadata()
     metadata.labels = ["cat", "dog", "fish"]
     metadata.outputKind = .logits
     metadata.preprocessing = Preprocessing(
       resize: .exact(height: 8, width: 8), centerCrop: nil)
-    return try Model(
-      initializing: builder.graph, seed: 1, metadata: metadata, registry: .standard)
+    return metadata
   }
 }

@@ -1,3 +1,16 @@
+/// Runs the body of a function that C calls: what it throws becomes the status, which is otherwise `LAMINA_OK`, and
+/// the caller's `lamina_error`.
+package func perform(_ error: UnsafeMutableRawPointer?, _ body: () throws -> Void) -> Int32 {
+  do {
+    try body()
+    return 0
+  } catch let failure {
+    let failure = failure as? LaminaError ?? LaminaError(.internal, "\(failure)")
+    failure.write(to: error)
+    return failure.code.rawValue
+  }
+}
+
 extension LaminaError {
   /// Bytes of `lamina_error` of `lamina_types.h`: its size, the code, then text.
   private static let structSize = 512

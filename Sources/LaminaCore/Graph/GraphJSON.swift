@@ -2,7 +2,8 @@ extension Graph {
   /// The version of the JSON form that this code writes.
   public static let formatVersion = 1
 
-  /// The graph as JSON: inputs, nodes in order, outputs, and for each kind of a plugin's the plugin's id and version. The inverse of `init(json:registry:)`.
+  /// The graph as JSON: inputs, nodes in order, outputs, and for each kind of a plugin's the plugin's id and
+  /// version. The inverse of `init(json:registry:)`.
   public var json: JSON {
     func names(_ values: [ValueID]) -> JSON { .array(values.map { .string(name(of: $0)) }) }
     let inputsJSON = inputs.map { input in

@@ -269,8 +269,10 @@ public struct AttributeWriter {
   /// Nothing written yet.
   public init() {}
 
-  /// Writes a value as it is.
-  public mutating func value(_ name: String, _ value: AttributeValue) { attributes[name] = value }
+  /// Writes values as they are.
+  public mutating func values(_ values: Attributes) {
+    for name in values.names { attributes[name] = values[name] }
+  }
   /// Writes an integer.
   public mutating func int(_ name: String, _ value: Int) { attributes[name] = .int(value) }
   /// Writes a number; infinities and NaN as `"inf"`, `"-inf"`, `"nan"`.

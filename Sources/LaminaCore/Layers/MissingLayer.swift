@@ -19,11 +19,7 @@ struct MissingLayer: Layer {
     throw LaminaError(.unsupported, "a graph file alone makes the place of a missing layer")
   }
 
-  func encode(into attributes: inout AttributeWriter) {
-    for name in self.attributes.names {
-      if let value = self.attributes[name] { attributes.value(name, value) }
-    }
-  }
+  func encode(into attributes: inout AttributeWriter) { attributes.values(self.attributes) }
 
   func parameters(for inputs: [TensorSpec]) throws -> [ParameterSpec] { throw reason }
   func outputs(for inputs: [TensorSpec]) throws -> [TensorSpec] { throw reason }
