@@ -180,15 +180,16 @@ static void squares_task(void *context, size_t task) {
 
 static void squares_gradient_task(void *context, size_t task) {
   const squares_call *call = context;
+  // Averages read neither.
+  const float *x = call->op == LK_POOL_MAX ? call->x : call->to;
+  const float *y = call->op == LK_POOL_MAX ? call->y : call->dy;
   const size_t end = smaller((task + 1) * call->rows_per_task, call->rows);
   for (size_t row = task * call->rows_per_task, count; row < end; row += count) {
     const size_t plane = row / call->out_height, first = row % call->out_height;
     count = smaller(call->out_height - first, end - row);
     const size_t in = (plane * call->height + 2 * first) * call->width;
     const size_t out = row * call->out_width;
-    const bool reads = call->op == LK_POOL_MAX;
-    call->variant->squares_gradient(call->op, reads ? call->x + in : NULL,
-                                    reads ? call->y + out : NULL, call->dy + out, call->to + in,
+    call->variant->squares_gradient(call->op, x + in, y + out, call->dy + out, call->to + in,
                                     call->sets, call->width, call->out_width, count);
     const size_t below = call->height - 2 * call->out_height;
     if (call->sets && first + count == call->out_height && below > 0)
