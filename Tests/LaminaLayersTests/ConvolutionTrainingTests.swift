@@ -172,8 +172,8 @@ private struct Memory {
           inputLayouts: [row.inputHalo.map { .blocked(channels: channels, halo: $0) } ?? .plain],
           outputHalos: [row.outputHalo], wantsInputGradients: [row.wantsInputGradient],
           threads: pool.threadCount, isStrict: row.isStrict)), "\(row)")
-    let inputLayout = prepared.inputLayouts?[0] ?? .plain
-    let outputLayout = prepared.outputLayouts?[0] ?? .plain
+    let inputLayout = try #require(prepared.inputLayouts?[0])
+    let outputLayout = try #require(prepared.outputLayouts?[0])
     let input = try Memory(reference.input, inputLayout)
     let output = try Memory(outputLayout.byteCount(reference.gradient.spec))
     let room = try Memory(prepared.scratchBytes)
@@ -322,7 +322,7 @@ private struct Memory {
         inputs: [input], outputs: try layer.outputs(for: [input]),
         parameters: try layer.parameters(for: [input]).map(\.spec), wantsInputGradients: [false]))
     #expect(prepared?.summary.hasPrefix("planar") == true)
-    #expect(prepared?.outputLayouts == nil)
+    #expect(prepared?.outputLayouts == [.plain])
   }
 
   @Test func plainInputsOfFewChannelsHaveGradients() throws {

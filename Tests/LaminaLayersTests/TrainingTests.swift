@@ -36,6 +36,22 @@ import Testing
     return try builder.randomModel()
   }
 
+  /// A convolution of few channels, and one that reads them.
+  private static func narrowModel(separated: Bool) throws -> Model {
+    var builder = GraphBuilder(name: "narrow", registry: .standard)
+    func relu(_ name: String, _ x: ValueID) throws -> ValueID {
+      try Self.relu(&builder, name, x, separated: separated)
+    }
+    var x = try builder.input("x", [.batch, .fixed(1), .fixed(18), .fixed(37)])
+    x = try relu("relu1", builder.convolution("conv1", x, 2, 3))
+    x = try relu("relu2", builder.convolution("conv2", x, 20, 3))
+    x = try builder.add("lamina.global_average_pool", "mean", x)
+    x = try builder.add("lamina.flatten", "flatten", x)
+    x = try builder.add("lamina.dense", "fc", x, attributes: ["out_features": 5])
+    try builder.output(x)
+    return try builder.randomModel()
+  }
+
   /// A residual network of two blocks.
   private static func residualModel(separated: Bool) throws -> Model {
     var builder = GraphBuilder(name: "net", registry: .standard)
@@ -77,6 +93,14 @@ import Testing
   @Test func convolutionsAndPoolsTakeOverReLU() throws {
     try Self.compare(
       Self.plainModel, randomTensor([4, 1, 13, 11]), expecting: [", clamp", "pool and clamp"])
+  }
+
+  @Test func convolutionsOfFewChannelsTakeOverReLU() throws {
+    try Self.compare(
+      Self.narrowModel, randomTensor([9, 1, 18, 37]), expecting: ["[planar", "[direct from NCHW"])
+    let text = try TrainingSession(model: Self.narrowModel(separated: false))
+      .explain([TensorSpec([9, 1, 18, 37])])
+    #expect(text.split(separator: ", clamp]").count == 3)
   }
 
   /// Gradients do not depend on which step clamps, nor on the number of threads.

@@ -11,6 +11,8 @@ struct PlanarConvolutionTraining: PreparedTraining {
   /// What bounds the results.
   private var clamp: ElementwiseFunction?
 
+  var inputLayouts: [TensorLayout]? { [.plain] }
+  var outputLayouts: [TensorLayout]? { [.plain] }
   var gradient: Gradient { .supported(inputs: readsInput, outputs: clamp != nil) }
   var summary: String {
     "planar \(String(cString: lk_isa_name(convolution.isa)))\(clamp == nil ? "" : ", clamp")"
