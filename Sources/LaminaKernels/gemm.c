@@ -222,7 +222,7 @@ static void worker(void *context, size_t index) {
           const columns c = make_columns(&block, i, first_panel, packed_b);
           if (c.vectors == 0) continue;
           const lk_tile tile = make_tile(&block, row, c.first, c.count - c.tail, runs);
-          kernels->tile[c.vectors - 1][rows - 1](block.k, a, c.b, c.ldb, &tile);
+          kernels->tile[c.vectors - 1][rows - 1](block.k, a, rows, c.b, c.ldb, &tile);
         }
         if (last.tail == 0) continue;
         const size_t whole = last.count - last.tail;
@@ -267,8 +267,12 @@ static void pack_matrix(const lk_product *p, size_t group, size_t k_first, size_
     p->kernels->pack_rows(p->b + k_first * p->ldb + first, p->ldb, count, k, 1, to, width);
 }
 
+static size_t most(size_t a, size_t b) { return a > b ? a : b; }
+
 size_t lk_f32_gemm_scratch_bytes(size_t m, size_t n, size_t k, int threads) {
-  return lk_product_scratch_bytes(m, n, k, threads);
+  const size_t direct = lk_direct_worker_floats(k) * sizeof(float);
+  return most(lk_product_scratch_bytes(m, n, k, threads),
+              direct * (size_t)(threads < 1 ? 1 : threads));
 }
 
 typedef struct dots {
@@ -322,7 +326,10 @@ void lk_f32_gemm(lk_pool *pool, size_t m, size_t n, size_t k, float alpha, const
       .image_columns = n,
       .beta = beta,
   };
-  lk_run_product(pool, &product, scratch);
+  if (lk_is_direct(&product))
+    lk_run_direct(pool, &product, scratch);
+  else
+    lk_run_product(pool, &product, scratch);
 }
 
 size_t lk_f32_gemm_packed_bytes(size_t n, size_t k) {
