@@ -84,6 +84,8 @@ typedef struct lk_gemm_kernels {
   void (*dot_rows)(const float *a, size_t lda, size_t rows, size_t k, const float *x, float scale,
                    float beta, const float *bias, lk_activation activation, float *to,
                    size_t ld_to);
+  /// to[j] = Σ over i < rows of from[i·ld + j] for j < columns, added to to[j] if `adds`.
+  void (*sum_rows)(const float *from, size_t ld, size_t rows, size_t columns, bool adds, float *to);
 } lk_gemm_kernels;
 
 /// The kernels of an instruction set that is available.
@@ -133,6 +135,11 @@ struct lk_product {
 size_t lk_product_scratch_bytes(size_t rows, size_t columns, size_t depth, int threads);
 void lk_run_product(lk_pool *pool, const lk_product *product, void *scratch);
 
+/// Matrices of such sizes: C [rows, columns] without gaps, set; A and B are left to be filled in.
+lk_product lk_matrix_product(size_t rows, size_t columns, size_t depth);
+/// A product of matrices, by what suits it; lk_f32_gemm_scratch_bytes tells its scratch.
+void lk_run_matrices(lk_pool *pool, const lk_product *product, void *scratch);
+
 /// A small product, whose operands are read in place where the tiles can read them so.
 typedef struct lk_direct {
   lk_product product;
@@ -143,6 +150,8 @@ typedef struct lk_direct {
 bool lk_is_direct(const lk_product *product);
 /// Floats of scratch that each thread needs.
 size_t lk_direct_worker_floats(size_t depth);
+/// Whether so many multiplications are not worth a second thread.
+bool lk_is_tiny(size_t multiplications);
 lk_direct lk_make_direct(const lk_product *product, int threads);
 void lk_run_direct_item(const lk_direct *direct, size_t item, float *scratch);
 void lk_run_direct(lk_pool *pool, const lk_product *product, void *scratch);

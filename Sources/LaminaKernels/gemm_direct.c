@@ -17,8 +17,7 @@ enum {
   /// Depth × vectors of an item whose block of B stays in the first-level cache.
   ITEM_BLOCK = 256,
   ITEM_ROW_PANELS = 16,
-  /// Multiplications that are not worth a second thread.
-  SMALL = 1 << 16,
+  TINY = 1 << 16,
   /// Floats between rows that all meet in one set of the first-level cache, and how many such rows
   /// it holds with room to spare.
   SAME_SET = 1024,
@@ -39,6 +38,8 @@ size_t lk_direct_worker_floats(size_t depth) {
   return depth <= DEPTH_LIMIT ? depth * item_vectors(depth) * LK_MAX_LANES : 0;
 }
 
+bool lk_is_tiny(size_t multiplications) { return multiplications < TINY; }
+
 lk_direct lk_make_direct(const lk_product *product, int threads) {
   const lk_product *p = product;
   lk_direct d = {.product = *p, .column_items = 1, .row_items = 1};
@@ -48,8 +49,8 @@ lk_direct lk_make_direct(const lk_product *product, int threads) {
   d.panel_rows = ceil_div(p->rows, ceil_div(p->rows, limit));
   d.row_panels = ceil_div(p->rows, d.panel_rows);
   d.vectors = ceil_div(p->columns, p->kernels->lanes);
-  const bool is_small = p->rows * p->columns * p->depth < SMALL;
-  const size_t t = threads < 1 || is_small ? 1 : (size_t)threads;
+  const bool is_tiny = lk_is_tiny(p->rows * p->columns * p->depth);
+  const size_t t = threads < 1 || is_tiny ? 1 : (size_t)threads;
   d.column_items = least(d.vectors, t * ceil_div(d.vectors, t * item_vectors(p->depth)));
   if (t > 1) {
     const size_t wanted = ceil_div(t, d.column_items), many = ceil_div(3 * t, d.column_items);

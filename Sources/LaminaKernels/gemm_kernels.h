@@ -348,6 +348,28 @@ static void dot_rows(const float *a, size_t lda, size_t rows, size_t k, const fl
   }
 }
 
+LK_INLINE void sum_some(const int vectors, const float *from, size_t ld, size_t rows, int columns,
+                        bool adds, float *to) {
+  vf sum[4];
+  LK_UNROLL for (int v = 0; v < vectors; v++) sum[v] =
+      adds ? vf_load_first(to + v * LK_LANES, columns) : vf_set(0);
+  for (size_t i = 0; i < rows; i++, from += ld)
+    LK_UNROLL for (int v = 0; v < vectors; v++) sum[v] +=
+        vf_load_first(from + v * LK_LANES, columns);
+  LK_UNROLL for (int v = 0; v < vectors; v++) vf_store_first(to + v * LK_LANES, sum[v], columns);
+}
+
+static void sum_rows(const float *from, size_t ld, size_t rows, size_t columns, bool adds,
+                     float *to) {
+  size_t j = 0;
+  for (; j + 4 * LK_LANES <= columns; j += 4 * LK_LANES)
+    sum_some(4, from + j, ld, rows, LK_LANES, adds, to + j);
+  for (; j < columns; j += LK_LANES) {
+    const int n = columns - j < LK_LANES ? (int)(columns - j) : LK_LANES;
+    sum_some(1, from + j, ld, rows, n, adds, to + j);
+  }
+}
+
 const lk_gemm_kernels LK_NAME(lk_f32_gemm_kernels) = {
     .rows = ROWS,
     .lanes = LK_LANES,
@@ -396,4 +418,5 @@ const lk_gemm_kernels LK_NAME(lk_f32_gemm_kernels) = {
     .pack_columns = pack_columns,
     .pack_run = pack_run,
     .dot_rows = dot_rows,
+    .sum_rows = sum_rows,
 };
