@@ -364,7 +364,8 @@ static size_t packed_row_floats(size_t m, size_t k) {
 }
 
 size_t lk_f32_gemm_packed_scratch_bytes(size_t m, size_t n, size_t k, int threads) {
-  return packed_row_floats(m, k) * sizeof(float) + lk_product_scratch_bytes(m, n, k, threads);
+  return most(lk_f32_gemm_scratch_bytes(m, n, k, threads),
+              packed_row_floats(m, k) * sizeof(float) + lk_product_scratch_bytes(m, n, k, threads));
 }
 
 typedef struct row_packing {
@@ -406,6 +407,10 @@ void lk_f32_gemm_packed(lk_pool *pool, size_t m, size_t n, size_t k, float alpha
       .column_bias = bias,
       .activation = activation,
   };
+  if (lk_is_direct(&product)) {
+    lk_run_direct(pool, &product, scratch);
+    return;
+  }
   const size_t row_floats = packed_row_floats(m, k);
   if (row_floats > 0) {
     row_packing packing = {&product, lk_panel_rows(product.kernels, m), scratch};

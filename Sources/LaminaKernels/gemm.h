@@ -140,10 +140,11 @@ lk_product lk_matrix_product(size_t rows, size_t columns, size_t depth);
 /// A product of matrices, by what suits it; lk_f32_gemm_scratch_bytes tells its scratch.
 void lk_run_matrices(lk_pool *pool, const lk_product *product, void *scratch);
 
-/// A small product, whose operands are read in place where the tiles can read them so.
+/// A small product, whose operands are read in place where the tiles can read them so. Its columns
+/// are cut at multiples of `unit` vectors.
 typedef struct lk_direct {
   lk_product product;
-  size_t panel_rows, row_panels, vectors, column_items, row_items, items;
+  size_t panel_rows, row_panels, vectors, unit, column_items, row_items, items;
 } lk_direct;
 
 /// Whether a product is small, by its sizes alone.

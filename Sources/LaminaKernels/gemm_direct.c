@@ -25,7 +25,7 @@ enum {
 };
 
 bool lk_is_direct(const lk_product *p) {
-  return p->groups == 1 && !p->packed_a && !p->packed_b && !p->convolution && p->alpha == 1 &&
+  return p->groups == 1 && !p->packed_a && !p->convolution && p->alpha == 1 &&
          p->image_columns == p->columns && p->depth <= DEPTH_LIMIT &&
          p->depth * (p->rows + p->columns) <= OPERAND_LIMIT;
 }
@@ -51,7 +51,9 @@ lk_direct lk_make_direct(const lk_product *product, int threads) {
   d.vectors = ceil_div(p->columns, p->kernels->lanes);
   const bool is_tiny = lk_is_tiny(p->rows * p->columns * p->depth);
   const size_t t = threads < 1 || is_tiny ? 1 : (size_t)threads;
-  d.column_items = least(d.vectors, t * ceil_div(d.vectors, t * item_vectors(p->depth)));
+  d.unit = p->packed_b ? 2 : 1;
+  const size_t units = ceil_div(d.vectors, d.unit), widest = item_vectors(p->depth) / d.unit;
+  d.column_items = least(units, t * ceil_div(units, t * widest));
   if (t > 1) {
     const size_t wanted = ceil_div(t, d.column_items), many = ceil_div(3 * t, d.column_items);
     d.row_items = least(d.row_panels, most(wanted, least(many, d.row_panels / ITEM_ROW_PANELS)));
@@ -69,6 +71,11 @@ static void find_panels(const lk_direct *d, size_t first, size_t end, bool packs
   for (size_t v = first; v < end; v += 2, b++, ldb++) {
     const size_t column = v * lanes, width = least(2, end - v) * lanes;
     const size_t count = least(width, p->columns - column);
+    if (p->packed_b) {
+      *b = p->packed_b + column * p->depth;
+      *ldb = width;
+      continue;
+    }
     if (!packs && count == width) {
       *b = p->b + column;
       *ldb = p->ldb;
@@ -90,8 +97,9 @@ void lk_run_direct_item(const lk_direct *d, size_t item, float *scratch) {
   const size_t column_item = item / d->row_items, row_item = item % d->row_items;
   const size_t first_panel = d->row_panels * row_item / d->row_items;
   const size_t end_panel = d->row_panels * (row_item + 1) / d->row_items;
-  const size_t first = d->vectors * column_item / d->column_items;
-  const size_t end = d->vectors * (column_item + 1) / d->column_items;
+  const size_t units = ceil_div(d->vectors, d->unit);
+  const size_t first = units * column_item / d->column_items * d->unit;
+  const size_t end = least(d->vectors, units * (column_item + 1) / d->column_items * d->unit);
   const bool crowded = p->ldb % SAME_SET == 0 && end_panel - first_panel > 2;
   const float *b[MAX_ITEM_VECTORS / 2];
   size_t ldb[MAX_ITEM_VECTORS / 2];
