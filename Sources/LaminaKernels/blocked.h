@@ -13,6 +13,8 @@ enum {
   LK_WINOGRAD_FORMS = 10,
   /// Taps along an axis of a convolution that has a gradient here.
   LK_MAX_PHASE_TAPS = 16,
+  /// Taps of one whose input is plain.
+  LK_MAX_GATHERED_TAPS = 64,
 };
 
 /// A tile of some pixels in a row times one or two blocks of output channels.
@@ -100,6 +102,18 @@ typedef struct lk_depthwise_weights {
   size_t input_pixel, input_row, gradient_row, rows, width;
 } lk_depthwise_weights;
 
+/// A row of output gradients times some weights: to[x · to_pixel + j] = Σ over channels of
+/// gradient[x][channel] · weights[channel][j], for one or two vectors of j.
+typedef struct lk_gradient_line {
+  const float *gradient;
+  /// Blocks of channels, their distance, and how many channels of the last one count.
+  size_t blocks, block_stride, last_channels;
+  const float *weights;
+  size_t width;
+  float *to;
+  size_t to_pixel;
+} lk_gradient_line;
+
 typedef struct lk_blocked_kernels {
   size_t lanes;
   /// Pixels of a tile, and of one whose stride is neither 1 nor 2.
@@ -122,6 +136,12 @@ typedef struct lk_blocked_kernels {
   void (*depthwise_weights)(const lk_depthwise_weights *w, float *sums);
   /// to[p · stride] = from[p] for `count` pixels of a block, or added; NULL stands for zeros.
   void (*put_pixels)(const float *from, float *to, size_t stride, size_t count, bool adds);
+  /// By vectors − 1.
+  void (*gradient_line[2])(const lk_gradient_line *line);
+  /// to[x · channels + i] = Σ taps[t][x · pixel + i] for x < width; what it writes behind the
+  /// last pixel reaches no further than a vector.
+  void (*gather_pixels)(const float *const *taps, size_t count, size_t pixel, size_t width,
+                        size_t channels, float *to);
 } lk_blocked_kernels;
 
 extern const lk_blocked_kernels lk_blocked_kernels_scalar, lk_blocked_kernels_neon,
@@ -179,6 +199,16 @@ void lk_winograd_run(lk_pool *pool, const lk_blocked_conv *conv, const float *in
                      const float *weights, const float *bias, const float *residual, float *output,
                      void *scratch);
 
+/// The gradient by a plain input: see lk_input_gradient_run.
+bool lk_make_plain_input_gradient(const lk_blocked_conv *forward);
+size_t lk_plain_input_gradient_packed_bytes(const lk_input_gradient *gradient);
+void lk_plain_input_gradient_pack(const lk_input_gradient *gradient, const float *weight,
+                                  float *packed);
+size_t lk_plain_input_gradient_scratch_bytes(const lk_input_gradient *gradient);
+void lk_plain_input_gradient_run(lk_pool *pool, const lk_input_gradient *gradient,
+                                 const float *output_gradient, const float *packed, bool adds,
+                                 float *input_gradient, float *scratch);
+
 /// The window of an output and an input channel of a group. The weight of the adjoint is that of
 /// the convolution whose input's gradient `conv` computes: inputs and outputs change places, and
 /// the taps their order.
@@ -196,6 +226,8 @@ static inline size_t lk_place(const lk_map *map, size_t lanes, size_t image, siz
   return image * map->image + (y + map->halo) * map->row + (x + map->halo) * lanes;
 }
 
+/// Whether a tap of some output pixel lies outside the map.
+bool lk_reads_padding(const lk_conv2d *conv);
 /// Floats of the bias, which stands before the packed weight.
 size_t lk_bias_floats(const lk_blocked_conv *conv);
 /// Where each tap lies from the first, and how many bytes that takes. `line` is the distance of

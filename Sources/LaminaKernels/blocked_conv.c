@@ -148,7 +148,9 @@ bool lk_make_blocked_conv(lk_blocked_conv *b, bool is_plain, int threads) {
   if (conv->batch == 0) return false;
   if (is_plain) {
     const size_t s = conv->stride_width;
-    if (conv->groups != 1 || conv->in_channels > 4 || (s != 1 && s != 2 && s != 4)) return false;
+    if (conv->groups != 1 || (s != 1 && s != 2 && s != 4) ||
+        conv->in_channels > lk_most(kernels->lanes / 2, 4))
+      return false;
     b->algorithm = LK_CONV_FROM_PLAIN;
     const plan p = make_plan(b);
     b->panel_splits = 1;
@@ -403,6 +405,14 @@ static void direct_worker(void *context, size_t index) {
   }
 }
 
+bool lk_reads_padding(const lk_conv2d *c) {
+  return c->pad_top > 0 || c->pad_left > 0 ||
+         (c->out_height - 1) * c->stride_height + (c->kernel_height - 1) * c->dilation_height >=
+             c->in_height ||
+         (c->out_width - 1) * c->stride_width + (c->kernel_width - 1) * c->dilation_width >=
+             c->in_width;
+}
+
 /// Copies the rows that output row `y` reads, with zeros around them.
 static void gather_rows(const run *run, size_t image, size_t y, float *buffer) {
   const lk_conv2d *conv = &run->conv->conv;
@@ -429,9 +439,16 @@ static void plain_worker(void *context, size_t index) {
          b->pixel_splits) {
     const size_t end = lk_share(p->rows, b->pixel_splits, item + 1);
     for (size_t row = lk_share(p->rows, b->pixel_splits, item); row < end; row++) {
-      gather_rows(run, row / b->conv.out_height, row % b->conv.out_height, buffer);
+      const size_t image = row / b->conv.out_height, y = row % b->conv.out_height;
+      const float *rows = buffer;
+      if (lk_reads_padding(&b->conv))
+        gather_rows(run, image, y, buffer);
+      else
+        rows = run->input +
+               (image * b->conv.in_channels * b->conv.in_height + y * b->conv.stride_height) *
+                   b->conv.in_width;
       for (size_t panel = 0; panel < p->panels; panel++)
-        run_panel(run, panel, row * p->row_tiles, (row + 1) * p->row_tiles, &tile, buffer);
+        run_panel(run, panel, row * p->row_tiles, (row + 1) * p->row_tiles, &tile, rows);
     }
   }
 }
@@ -488,13 +505,17 @@ size_t lk_blocked_conv_scratch_bytes(const lk_blocked_conv *b) {
 void lk_make_taps(const lk_blocked_conv *b, size_t lanes, size_t line, ptrdiff_t *taps) {
   const lk_conv2d *conv = &b->conv;
   const bool is_plain = b->algorithm == LK_CONV_FROM_PLAIN;
+  // Rows of a plain input are gathered one behind the other, or lie in the input itself.
+  const bool is_gathered = is_plain && lk_reads_padding(conv);
+  const size_t row = is_gathered ? line
+                     : is_plain  ? conv->dilation_height * conv->in_width
+                                 : conv->dilation_height * b->in.row;
+  const size_t plane = is_gathered ? conv->kernel_height * line : conv->in_height * conv->in_width;
+  const size_t pixel = conv->dilation_width * (is_plain ? 1 : lanes);
   for (size_t c = 0; c < (is_plain ? conv->in_channels : 1); c++)
     for (size_t u = 0; u < conv->kernel_height; u++)
       for (size_t v = 0; v < conv->kernel_width; v++)
-        *taps++ =
-            (ptrdiff_t)(is_plain ? (c * conv->kernel_height + u) * line + v * conv->dilation_width
-                                 : u * conv->dilation_height * b->in.row +
-                                       v * conv->dilation_width * lanes);
+        *taps++ = (ptrdiff_t)(c * plane + u * row + v * pixel);
 }
 
 void lk_blocked_conv_run(lk_pool *pool, const lk_blocked_conv *b, const float *input,

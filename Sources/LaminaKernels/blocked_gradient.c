@@ -70,8 +70,8 @@ size_t lk_input_gradient_halo(const lk_conv2d *c) {
 bool lk_make_input_gradient(lk_input_gradient *g, const lk_blocked_conv *forward) {
   const lk_conv2d *c = &forward->conv;
   *g = (lk_input_gradient){.forward = *forward};
-  if (forward->algorithm == LK_CONV_FROM_PLAIN || lk_input_gradient_halo(c) > forward->out.halo)
-    return false;
+  if (forward->algorithm == LK_CONV_FROM_PLAIN) return lk_make_plain_input_gradient(forward);
+  if (lk_input_gradient_halo(c) > forward->out.halo) return false;
   g->is_strided = c->stride_height > 1 || c->stride_width > 1;
   if (g->is_strided) return true;
   const size_t below = (c->kernel_height - 1) * c->dilation_height;
@@ -120,7 +120,12 @@ static size_t panel_floats(const strided *s) {
   return s->is_depthwise ? taps * s->lanes : taps * lk_tap_steps(s->sum_channels) * 2 * s->lanes;
 }
 
+static bool is_plain(const lk_input_gradient *g) {
+  return g->forward.algorithm == LK_CONV_FROM_PLAIN;
+}
+
 size_t lk_input_gradient_packed_bytes(const lk_input_gradient *g) {
+  if (is_plain(g)) return lk_plain_input_gradient_packed_bytes(g);
   if (!g->is_strided) return lk_blocked_conv_packed_bytes(&g->adjoint);
   const strided s = make_strided(g);
   return lk_ceil_div(strided_panels(&s) * panel_floats(&s) * sizeof(float), 64) * 64;
@@ -167,6 +172,10 @@ static void pack_phases(void *context, size_t index) {
 
 void lk_input_gradient_pack(lk_pool *pool, const lk_input_gradient *g, const float *weight,
                             void *packed) {
+  if (is_plain(g)) {
+    lk_plain_input_gradient_pack(g, weight, packed);
+    return;
+  }
   if (!g->is_strided) {
     lk_blocked_conv_repack(pool, &g->adjoint, weight, NULL, true, packed);
     return;
@@ -181,6 +190,7 @@ static size_t row_floats(const strided *s) {
 }
 
 size_t lk_input_gradient_scratch_bytes(const lk_input_gradient *g) {
+  if (is_plain(g)) return lk_plain_input_gradient_scratch_bytes(g);
   if (!g->is_strided) return lk_blocked_conv_scratch_bytes(&g->adjoint);
   const strided s = make_strided(g);
   return row_floats(&s) * sizeof(float) * (size_t)g->forward.threads;
@@ -301,6 +311,10 @@ enum { ROWS_BYTES = 384 << 10 };
 
 void lk_input_gradient_run(lk_pool *pool, const lk_input_gradient *g, const float *output_gradient,
                            const void *packed, bool adds, float *input_gradient, void *scratch) {
+  if (is_plain(g)) {
+    lk_plain_input_gradient_run(pool, g, output_gradient, packed, adds, input_gradient, scratch);
+    return;
+  }
   if (!g->is_strided) {
     lk_blocked_conv_run(pool, &g->adjoint, output_gradient, packed, adds ? input_gradient : NULL,
                         input_gradient, scratch);
@@ -379,7 +393,7 @@ static weight_plan make_weight_plan(const lk_blocked_conv *b) {
 }
 
 static size_t padded_floats(const lk_conv2d *c, const weight_plan *p) {
-  if (!p->is_plain) return 0;
+  if (!p->is_plain || !lk_reads_padding(c)) return 0;
   return lk_ceil_div(c->batch * c->in_channels * p->padded_height * p->padded_width, 16) * 16;
 }
 
@@ -401,7 +415,9 @@ typedef struct weight_run {
   const lk_blocked_conv *conv;
   weight_plan plan;
   const float *input, *gradient;
-  float *padded, *sums, *to;
+  /// A plain input with zeros around it, where it is read there.
+  const float *padded;
+  float *copy, *sums, *to;
   bool adds;
   _Atomic size_t next;
 } weight_run;
@@ -506,7 +522,7 @@ static void pad_plane(void *context, size_t plane) {
   const lk_conv2d *c = &run->conv->conv;
   const weight_plan *p = &run->plan;
   const float *from = run->input + plane * c->in_height * c->in_width;
-  float *to = run->padded + plane * p->padded_height * p->padded_width;
+  float *to = run->copy + plane * p->padded_height * p->padded_width;
   memset(to, 0, p->padded_height * p->padded_width * sizeof *to);
   for (size_t y = 0; y < c->in_height; y++)
     memcpy(to + (y + c->pad_top) * p->padded_width + c->pad_left, from + y * c->in_width,
@@ -614,10 +630,14 @@ void lk_weight_gradient_run(lk_pool *pool, const lk_blocked_conv *b, const float
                     .input = input,
                     .gradient = output_gradient,
                     .padded = scratch,
+                    .copy = scratch,
                     .to = weight_gradient,
                     .adds = adds};
-  run.sums = run.padded + padded_floats(c, &run.plan);
-  if (run.plan.is_plain) lk_parallel_for(pool, c->batch * c->in_channels, pad_plane, &run);
+  run.sums = run.copy + padded_floats(c, &run.plan);
+  if (padded_floats(c, &run.plan) > 0)
+    lk_parallel_for(pool, c->batch * c->in_channels, pad_plane, &run);
+  else
+    run.padded = input;
   const size_t threads = lk_least((size_t)b->threads, (size_t)lk_pool_thread_count(pool));
   lk_parallel_for(pool, lk_least(threads, run.plan.items), weight_worker, &run);
   lk_parallel_for(pool, run.plan.panels * run.plan.blocks_in, unpack, &run);

@@ -547,6 +547,58 @@ static void put_pixels(const float *from, float *to, size_t stride, size_t count
   }
 }
 
+enum { LINE_PIXELS = 5, GATHERED_PIXELS = 7 };
+
+LK_INLINE void gradient_pixels(const lk_gradient_line *l, size_t first, size_t vectors,
+                               size_t pixels) {
+  vf sum[2][LK_MAX_TILE_PIXELS];
+  EACH_SUM sum[v][p] = vf_set(0);
+  const float *weights = l->weights;
+  for (size_t b = 0; b < l->blocks; b++) {
+    const float *gradient = l->gradient + b * l->block_stride + first * LK_LANES;
+    const size_t channels = b + 1 < l->blocks ? LK_LANES : l->last_channels;
+    for (size_t c = 0; c < channels; c++, weights += vectors * LK_LANES)
+      tile_step(sum, gradient + c, weights, vectors, pixels, LK_LANES);
+  }
+  EACH_SUM vf_store(l->to + (first + p) * l->to_pixel + v * LK_LANES, sum[v][p]);
+}
+
+LK_INLINE void gradient_line(const lk_gradient_line *l, size_t vectors) {
+  if (l->width < LINE_PIXELS) {
+    for (size_t x = 0; x < l->width; x++) gradient_pixels(l, x, vectors, 1);
+    return;
+  }
+  // The last run may overlap the one before it.
+  for (size_t x = 0; x < l->width; x += LINE_PIXELS)
+    gradient_pixels(l, lk_least(x, l->width - LINE_PIXELS), vectors, LINE_PIXELS);
+}
+
+static void gradient_line1(const lk_gradient_line *l) { gradient_line(l, 1); }
+static void gradient_line2(const lk_gradient_line *l) { gradient_line(l, 2); }
+
+LK_INLINE void gather_run(const float *const *taps, size_t count, size_t pixel, size_t first,
+                          size_t pixels, size_t channels, float *to) {
+  vf sum[GATHERED_PIXELS];
+  LK_UNROLL for (size_t p = 0; p < pixels; p++) sum[p] = vf_set(0);
+  for (size_t t = 0; t < count; t++) {
+    const float *from = taps[t] + first * pixel;
+    LK_UNROLL for (size_t p = 0; p < pixels; p++) sum[p] += vf_load(from + p * pixel);
+  }
+  // A pixel's channels are in the first lanes: the next pixel writes over the others.
+  LK_UNROLL for (size_t p = 0; p < pixels; p++) vf_store(to + (first + p) * channels, sum[p]);
+}
+
+static void gather_pixels(const float *const *taps, size_t count, size_t pixel, size_t width,
+                          size_t channels, float *to) {
+  if (width < GATHERED_PIXELS) {
+    for (size_t x = 0; x < width; x++) gather_run(taps, count, pixel, x, 1, channels, to);
+    return;
+  }
+  for (size_t x = 0; x < width; x += GATHERED_PIXELS)
+    gather_run(taps, count, pixel, lk_least(x, width - GATHERED_PIXELS), GATHERED_PIXELS, channels,
+               to);
+}
+
 const lk_blocked_kernels LK_NAME(lk_blocked_kernels) = {
     .lanes = LK_LANES,
     .pixels = PIXELS,
@@ -564,4 +616,6 @@ const lk_blocked_kernels LK_NAME(lk_blocked_kernels) = {
     .weight_channels = WEIGHT_CHANNELS,
     .depthwise_weights = depthwise_weights,
     .put_pixels = put_pixels,
+    .gradient_line = {gradient_line1, gradient_line2},
+    .gather_pixels = gather_pixels,
 };

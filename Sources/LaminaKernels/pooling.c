@@ -108,8 +108,105 @@ static void pool_task(void *context, size_t task) {
   }
 }
 
+// ------------------------------------------------------------------------------------------------
+// Windows of 2×2 with stride 2 that lie in the plane
+
+typedef struct squares_call {
+  const lk_pooling_variant *variant;
+  lk_pooling op;
+  const float *x, *y, *dy;
+  float *to;
+  bool sets;
+  /// Those of x and of the results; planes without rows that no window reads count as one.
+  size_t height, width, out_height, out_width;
+  size_t rows, rows_per_task;
+} squares_call;
+
+/// Sixteen windows count as one. A task takes some microseconds and does not depend on the number
+/// of threads.
+enum { TASK_SQUARES = 704 };
+
+static bool is_halved(const lk_window_axis *axis) {
+  return axis->kernel == 2 && axis->stride == 2 && axis->dilation == 1 && axis->before == 0 &&
+         axis->output > 0 && axis->output <= axis->input / 2;
+}
+
+static bool are_all(const float *numbers, size_t n, float value) {
+  for (size_t i = 0; i < n; i++)
+    if (numbers[i] != value) return false;
+  return true;
+}
+
+static bool is_of_squares(lk_pooling op, const lk_window_axis axes[3], const float *divisors) {
+  const lk_window_axis *d = &axes[0], *h = &axes[1], *w = &axes[2];
+  const bool is_flat = d->kernel == 1 && d->stride == 1 && d->before == 0 && d->output == d->input;
+  if (!is_flat || !is_halved(h) || !is_halved(w)) return false;
+  return op == LK_POOL_MAX ||
+         (op == LK_POOL_AVERAGE && divisors && are_all(divisors, d->output, 1) &&
+          are_all(divisors + d->output, h->output + w->output, 2));
+}
+
+static void run_squares(lk_pool *pool, lk_task task, squares_call *call,
+                        const lk_window_axis axes[3], size_t planes) {
+  call->variant = variant();
+  call->height = axes[1].input;
+  call->width = axes[2].input;
+  call->out_height = axes[1].output;
+  call->out_width = axes[2].output;
+  call->rows = planes * axes[0].output * call->out_height;
+  if (call->rows == 0) return;
+  if (call->height == 2 * call->out_height) {
+    call->out_height = call->rows;
+    call->height = 2 * call->rows;
+  }
+  const size_t row = (call->out_width + 15) / 16;
+  const size_t most = row < TASK_SQUARES ? TASK_SQUARES / row : 1;
+  const size_t tasks = (call->rows + most - 1) / most;
+  call->rows_per_task = (call->rows + tasks - 1) / tasks;
+  lk_parallel_for(pool, (call->rows + call->rows_per_task - 1) / call->rows_per_task, task, call);
+}
+
+static void squares_task(void *context, size_t task) {
+  const squares_call *call = context;
+  const size_t end = smaller((task + 1) * call->rows_per_task, call->rows);
+  for (size_t row = task * call->rows_per_task, count; row < end; row += count) {
+    const size_t plane = row / call->out_height, first = row % call->out_height;
+    count = smaller(call->out_height - first, end - row);
+    const float *x = call->x + (plane * call->height + 2 * first) * call->width;
+    call->variant->squares(call->op, x, call->width, call->to + row * call->out_width,
+                           call->out_width, count);
+  }
+}
+
+static void squares_gradient_task(void *context, size_t task) {
+  const squares_call *call = context;
+  // Averages read neither.
+  const float *x = call->op == LK_POOL_MAX ? call->x : call->to;
+  const float *y = call->op == LK_POOL_MAX ? call->y : call->dy;
+  const size_t end = smaller((task + 1) * call->rows_per_task, call->rows);
+  for (size_t row = task * call->rows_per_task, count; row < end; row += count) {
+    const size_t plane = row / call->out_height, first = row % call->out_height;
+    count = smaller(call->out_height - first, end - row);
+    const size_t in = (plane * call->height + 2 * first) * call->width;
+    const size_t out = row * call->out_width;
+    call->variant->squares_gradient(call->op, x + in, y + out, call->dy + out, call->to + in,
+                                    call->sets, call->width, call->out_width, count);
+    const size_t below = call->height - 2 * call->out_height;
+    if (call->sets && first + count == call->out_height && below > 0)
+      memset(call->to + in + 2 * count * call->width, 0, below * call->width * sizeof *call->to);
+  }
+}
+
+// ------------------------------------------------------------------------------------------------
+// Any windows over plain planes
+
 void lk_f32_pool(lk_pool *pool, lk_pooling op, const lk_window_axis axes[3], const float *divisors,
                  float p, const float *x, float *y, size_t planes) {
+  if (is_of_squares(op, axes, divisors)) {
+    squares_call squares = {.op = op, .x = x, .to = y};
+    run_squares(pool, squares_task, &squares, axes, planes);
+    return;
+  }
   pool_call call = {.variant = variant(),
                     .op = op,
                     .axes = axes,
@@ -283,8 +380,9 @@ static float share(const gradient_call *call, float x, float y, float dy, float 
 static void gradient_task(void *context, size_t plane) {
   const gradient_call *call = context;
   const lk_window_axis *a = call->axes;
-  const size_t in_start = plane * a[0].input * a[1].input * a[2].input;
+  const size_t count = a[0].input * a[1].input * a[2].input, in_start = plane * count;
   size_t at = plane * a[0].output * a[1].output * a[2].output;
+  if (call->sets) memset(call->dx + in_start, 0, count * sizeof *call->dx);
   for (size_t d = 0; d < a[0].output; d++)
     for (size_t h = 0; h < a[1].output; h++)
       for (size_t w = 0; w < a[2].output; w++, at++) {
@@ -309,9 +407,21 @@ static void gradient_task(void *context, size_t plane) {
 
 void lk_f32_pool_gradient(lk_pool *pool, lk_pooling op, const lk_window_axis axes[3],
                           const float *divisors, float p, const float *x, const float *y,
-                          const float *dy, float *dx, size_t planes) {
-  gradient_call call = {
-      .op = op, .axes = axes, .divisors = divisors, .p = p, .x = x, .y = y, .dy = dy, .dx = dx};
+                          const float *dy, float *dx, bool sets, size_t planes) {
+  if (is_of_squares(op, axes, divisors)) {
+    squares_call squares = {.op = op, .x = x, .y = y, .dy = dy, .to = dx, .sets = sets};
+    run_squares(pool, squares_gradient_task, &squares, axes, planes);
+    return;
+  }
+  gradient_call call = {.op = op,
+                        .axes = axes,
+                        .divisors = divisors,
+                        .p = p,
+                        .x = x,
+                        .y = y,
+                        .dy = dy,
+                        .dx = dx,
+                        .sets = sets};
   lk_parallel_for(pool, planes, gradient_task, &call);
 }
 

@@ -7,6 +7,13 @@ typedef struct lk_pooling_variant {
   void (*row)(lk_pooling op, const lk_window_axis *width, const float *width_divisors,
               float divisor, float p, const float *x, size_t depth_taps, size_t depth_step,
               size_t height_taps, size_t height_step, float *y);
+  /// Maxima or averages of 2×2 windows with stride 2: `rows` rows of n outputs from rows of x that
+  /// are `width` wide.
+  void (*squares)(lk_pooling op, const float *x, size_t width, float *y, size_t n, size_t rows);
+  /// Adds their gradient to dx, or with `sets` writes the 2·`rows` rows of dx whole. x and y are
+  /// read by maxima only.
+  void (*squares_gradient)(lk_pooling op, const float *x, const float *y, const float *dy,
+                           float *dx, bool sets, size_t width, size_t n, size_t rows);
   /// One output row of blocked pixels.
   void (*blocked_row)(lk_pooling op, const lk_window_axis *width, const float *width_divisors,
                       float divisor, const float *x, size_t height_taps, size_t height_step,

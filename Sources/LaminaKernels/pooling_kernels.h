@@ -4,17 +4,61 @@
 /// Columns of the buffer between the vertical and the horizontal pass.
 enum { LK_NAME(columns) = 1024 };
 
-/// Every second float from p on.
-LK_INLINE vf vf_load_even(const float *p) {
-  const vf low = vf_load(p), high = vf_load(p + LK_LANES);
+LK_INLINE vf load_lanes(const float *p, int lanes) {
+  return lanes == LK_LANES ? vf_load(p) : vf_load_first(p, lanes);
+}
+LK_INLINE void store_lanes(float *p, vf v, int lanes) {
+  if (lanes == LK_LANES)
+    vf_store(p, v);
+  else
+    vf_store_first(p, v, lanes);
+}
+
+/// 2·LK_LANES neighbouring floats.
+typedef struct vf_pair {
+  vf low, high;
+} vf_pair;
+
 #if LK_LANES == 16
-  return __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
-                                 30);
+#define LK_EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define LK_ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#define LK_ZIP_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define LK_ZIP_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #elif LK_LANES == 8
-  return __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14);
+#define LK_EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#define LK_ODD 1, 3, 5, 7, 9, 11, 13, 15
+#define LK_ZIP_LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define LK_ZIP_HIGH 4, 12, 5, 13, 6, 14, 7, 15
 #else
-  return __builtin_shufflevector(low, high, 0, 2, 4, 6);
+#define LK_EVEN 0, 2, 4, 6
+#define LK_ODD 1, 3, 5, 7
+#define LK_ZIP_LOW 0, 4, 1, 5
+#define LK_ZIP_HIGH 2, 6, 3, 7
 #endif
+
+LK_INLINE vf vf_even(vf_pair v) { return __builtin_shufflevector(v.low, v.high, LK_EVEN); }
+LK_INLINE vf vf_odd(vf_pair v) { return __builtin_shufflevector(v.low, v.high, LK_ODD); }
+LK_INLINE vf_pair vf_zip(vf even, vf odd) {
+  return (vf_pair){__builtin_shufflevector(even, odd, LK_ZIP_LOW),
+                   __builtin_shufflevector(even, odd, LK_ZIP_HIGH)};
+}
+
+/// The first 2·`lanes` floats from p on, 0 in the others; touches nothing else.
+LK_INLINE vf_pair vf_load_pair(const float *p, int lanes) {
+  if (lanes == LK_LANES) return (vf_pair){vf_load(p), vf_load(p + LK_LANES)};
+  const int low = lanes * 2 < LK_LANES ? lanes * 2 : LK_LANES;
+  return (vf_pair){vf_load_first(p, low), vf_load_first(p + LK_LANES, lanes * 2 - low)};
+}
+/// Stores the first 2·`lanes` floats; touches nothing else.
+LK_INLINE void vf_store_pair(float *p, vf_pair v, int lanes) {
+  if (lanes == LK_LANES) {
+    vf_store(p, v.low);
+    vf_store(p + LK_LANES, v.high);
+    return;
+  }
+  const int low = lanes * 2 < LK_LANES ? lanes * 2 : LK_LANES;
+  vf_store_first(p, v.low, low);
+  vf_store_first(p + LK_LANES, v.high, lanes * 2 - low);
 }
 
 LK_INLINE vf pool_identity(lk_pooling op) {
@@ -62,7 +106,7 @@ LK_INLINE vf pool_horizontal(lk_pooling op, const lk_window_axis *w, const float
     if (w->stride == 1) {
       v = vf_load(tap);
     } else if (w->stride == 2) {
-      v = vf_load_even(tap);
+      v = vf_even(vf_load_pair(tap, LK_LANES));
     } else {
       for (int lane = 0; lane < LK_LANES; lane++) v[lane] = tap[(size_t)lane * w->stride];
     }
@@ -141,6 +185,126 @@ static void LK_NAME(row)(lk_pooling op, const lk_window_axis *w, const float *wi
     LK_CASE(LK_POOL_MAX) LK_CASE(LK_POOL_MIN) LK_CASE(LK_POOL_AVERAGE) LK_CASE(LK_POOL_LP)
 #undef LK_CASE
   }
+}
+
+// ------------------------------------------------------------------------------------------------
+// Windows of 2×2 with stride 2 that lie in the plane
+
+/// A run of `lanes` neighbouring windows from `first` on, of which `done` were in an earlier run.
+typedef struct square_run {
+  size_t first;
+  int lanes, done;
+} square_run;
+
+/// What whole vectors leave of a row of n windows. Parts of narrow vectors are slow to load: there
+/// the run overlaps the one before it.
+LK_INLINE square_run square_rest(size_t n) {
+  const int rest = (int)(n % LK_LANES);
+  if (LK_LANES < 16 && rest > 0 && n > LK_LANES)
+    return (square_run){n - LK_LANES, LK_LANES, LK_LANES - rest};
+  return (square_run){n - (size_t)rest, rest, 0};
+}
+
+LK_INLINE void pool_square(lk_pooling op, const float *x, size_t width, float *y, square_run run) {
+  x += 2 * run.first;
+  const vf_pair above = vf_load_pair(x, run.lanes), below = vf_load_pair(x + width, run.lanes);
+  const vf_pair column = {pool_combine(op, above.low, below.low),
+                          pool_combine(op, above.high, below.high)};
+  const vf even = vf_even(column), odd = vf_odd(column);
+  // 0 is added because no average is −0.
+  store_lanes(y + run.first,
+              op == LK_POOL_AVERAGE ? (even + 0 + odd) * 0.25f : pool_combine(op, even, odd),
+              run.lanes);
+}
+
+LK_INLINE void pool_squares(lk_pooling op, const float *x, size_t width, float *y, size_t n,
+                            size_t rows) {
+  const square_run rest = square_rest(n);
+  for (size_t row = 0; row < rows; row++, x += 2 * width, y += n) {
+    for (size_t o = 0; o + LK_LANES <= n; o += LK_LANES)
+      pool_square(op, x, width, y, (square_run){o, LK_LANES, 0});
+    if (rest.lanes > 0) pool_square(op, x, width, y, rest);
+  }
+}
+
+static void LK_NAME(squares)(lk_pooling op, const float *x, size_t width, float *y, size_t n,
+                             size_t rows) {
+  if (op == LK_POOL_MAX)
+    pool_squares(LK_POOL_MAX, x, width, y, n, rows);
+  else
+    pool_squares(LK_POOL_AVERAGE, x, width, y, n, rows);
+}
+
+/// What the taps of the lanes that are open get of g; the lanes that `v` ends are open no longer.
+LK_INLINE vf square_share(vf v, vf best, vf g, vi *open) {
+  const vi hit = ((v == best) | (v != v)) & *open;
+  *open &= ~hit;
+  return vf_select(hit, g, vf_set(0));
+}
+
+LK_INLINE void square_put(float *dx, vf even, vf odd, square_run run, bool sets) {
+  vf_pair v = vf_zip(even, odd);
+  if (!sets) {
+    const vf_pair old = vf_load_pair(dx, run.lanes);
+    v = (vf_pair){old.low + v.low, old.high + v.high};
+    if (run.done > 0) {
+      vi lane;
+      for (int i = 0; i < LK_LANES; i++) lane[i] = i;
+      v.low = vf_select(lane < 2 * run.done, old.low, v.low);
+      v.high = vf_select(lane + LK_LANES < 2 * run.done, old.high, v.high);
+    }
+  }
+  vf_store_pair(dx, v, run.lanes);
+}
+
+LK_INLINE void pool_square_gradient(lk_pooling op, const float *x, const float *y, const float *dy,
+                                    float *dx, bool sets, size_t width, square_run run) {
+  vf g = load_lanes(dy + run.first, run.lanes);
+  if (op == LK_POOL_AVERAGE) g *= 0.25f;
+  if (sets) g += 0; // as if added to 0
+  dx += 2 * run.first;
+  if (op == LK_POOL_AVERAGE) {
+    square_put(dx, g, g, run, sets);
+    square_put(dx + width, g, g, run, sets);
+    return;
+  }
+  x += 2 * run.first;
+  const vf_pair above = vf_load_pair(x, run.lanes), below = vf_load_pair(x + width, run.lanes);
+  const vf best = load_lanes(y + run.first, run.lanes);
+  vi open = ~(vi){0};
+  const vf first = square_share(vf_even(above), best, g, &open);
+  const vf second = square_share(vf_odd(above), best, g, &open);
+  const vf third = square_share(vf_even(below), best, g, &open);
+  const vf fourth = square_share(vf_odd(below), best, g, &open);
+  square_put(dx, first, second, run, sets);
+  square_put(dx + width, third, fourth, run, sets);
+}
+
+LK_INLINE void pool_squares_gradient(lk_pooling op, const float *x, const float *y, const float *dy,
+                                     float *dx, bool sets, size_t width, size_t n, size_t rows) {
+  const square_run rest = square_rest(n);
+  for (size_t row = 0; row < rows; row++, x += 2 * width, dx += 2 * width, y += n, dy += n) {
+    for (size_t o = 0; o + LK_LANES <= n; o += LK_LANES)
+      pool_square_gradient(op, x, y, dy, dx, sets, width, (square_run){o, LK_LANES, 0});
+    if (rest.lanes > 0) pool_square_gradient(op, x, y, dy, dx, sets, width, rest);
+    if (sets)
+      for (size_t i = 2 * n; i < width; i++) dx[i] = dx[i + width] = 0;
+  }
+}
+
+static void LK_NAME(squares_gradient)(lk_pooling op, const float *x, const float *y,
+                                      const float *dy, float *dx, bool sets, size_t width, size_t n,
+                                      size_t rows) {
+#define LK_GRADIENT(op, sets) pool_squares_gradient(op, x, y, dy, dx, sets, width, n, rows)
+  if (op == LK_POOL_MAX && sets)
+    LK_GRADIENT(LK_POOL_MAX, true);
+  else if (op == LK_POOL_MAX)
+    LK_GRADIENT(LK_POOL_MAX, false);
+  else if (sets)
+    LK_GRADIENT(LK_POOL_AVERAGE, true);
+  else
+    LK_GRADIENT(LK_POOL_AVERAGE, false);
+#undef LK_GRADIENT
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -278,9 +442,6 @@ static void LK_NAME(blocked_row)(lk_pooling op, const lk_window_axis *w,
 // ------------------------------------------------------------------------------------------------
 // Gradients of blocks of channels
 
-LK_INLINE vf load_lanes(const float *p, int lanes) {
-  return lanes == LK_LANES ? vf_load(p) : vf_load_first(p, lanes);
-}
 LK_INLINE void add_lanes(float *p, vf v, int lanes) {
   if (lanes == LK_LANES)
     vf_store(p, vf_load(p) + v);
@@ -345,6 +506,8 @@ static void LK_NAME(add_to_pixels)(const float *v, float *dx, size_t n, size_t c
 
 const lk_pooling_variant LK_NAME(lk_pooling) = {
     .row = LK_NAME(row),
+    .squares = LK_NAME(squares),
+    .squares_gradient = LK_NAME(squares_gradient),
     .blocked_row = LK_NAME(blocked_row),
     .blocked_gradient_row = LK_NAME(blocked_gradient_row),
     .add_to_pixels = LK_NAME(add_to_pixels),

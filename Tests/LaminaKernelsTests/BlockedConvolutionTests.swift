@@ -508,12 +508,16 @@ extension lk_conv2d {
     check(
       BlockedCase(
         lk_conv2d(2, 3, 3, to: 5, kernel: (3, 3), pads: (4, 5, 6, 3)), isPlain: true))
+    check(
+      BlockedCase(
+        lk_conv2d(batch: 2, 4, 14, 17, to: 40, kernel: (5, 4), stride: (2, 1), dilation: (1, 2)),
+        isPlain: true))
   }
 
   @Test func plainInputsThatDoNotSuitAreRefused() {
     withEveryISA { isa in
       for conv in [
-        lk_conv2d(5, 9, 9, to: 16), lk_conv2d(3, 9, 9, to: 16, stride: (3, 3)),
+        lk_conv2d(9, 9, 9, to: 16), lk_conv2d(3, 9, 9, to: 16, stride: (3, 3)),
         lk_conv2d(4, 9, 9, to: 16, groups: 2),
       ] {
         let test = BlockedCase(conv, isPlain: true)

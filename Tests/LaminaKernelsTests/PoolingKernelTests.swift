@@ -68,6 +68,24 @@ private let trivial = axis(1, 1, 1)
     }
   }
 
+  /// Windows of 2×2 that do not overlap, in rows of any width, are those of a plain loop tap by tap;
+  /// so are their gradients, added or written. The last windows of some leave the plane.
+  @Test(arguments: [LK_POOL_MAX.rawValue, LK_POOL_AVERAGE.rawValue])
+  func squares(_ operation: lk_pooling.RawValue) {
+    let threads = TwoThreads()
+    for width in 1...40 {
+      for height in [1, 2, 5] {
+        for rounded in [0, 1] {
+          let planes = SquarePlanes(height: height, width: width, rounded: rounded)
+          planes.check(lk_pooling(operation), nil)
+          planes.check(lk_pooling(operation), threads.pool)
+        }
+      }
+    }
+    SquarePlanes(count: 192, height: 29, width: 28, rounded: 0)
+      .check(lk_pooling(operation), threads.pool)
+  }
+
   /// Windows over blocks of any size, also ones that no vector fills, with a NaN among the numbers.
   @Test(arguments: [1, 4, 8, 12, 16, 24])
   func blockedMapsPool(_ channels: Int) {
@@ -96,6 +114,86 @@ private let trivial = axis(1, 1, 1)
         }
       }
     }
+  }
+}
+
+/// Planes with ties, zeros of both signs, infinities and NaN under windows of 2×2 with stride 2, whose
+/// number is rounded down or up.
+private struct SquarePlanes {
+  let count: Int
+  let axes: [lk_window_axis]
+  let x: [Float]
+  let dy: [Float]
+  let before: [Float]
+  let divisors: [Float]
+
+  init(count: Int = 3, height: Int, width: Int, rounded: Int) {
+    self.count = count
+    axes = [trivial] + [height, width].map { axis($0, 2, 2, after: rounded) }
+    var generator = Generator(seed: UInt64(height * 100 + width))
+    let specials: [Float] = [0, -0.0, 1, 1, -1, .infinity, -.infinity, .nan]
+    var x = generator.floats(count * height * width)
+    for i in x.indices where generator.integer(0...1) == 0 {
+      x[i] = specials[generator.integer(0...7)]
+    }
+    self.x = x
+    before = generator.floats(x.count)
+    dy = generator.floats(count * axes[1].output * axes[2].output)
+    divisors = axes.flatMap { axis in
+      var axis = axis
+      var divisors = [Float](repeating: 0, count: axis.output)
+      lk_window_divisors(&axis, false, &divisors)
+      return divisors
+    }
+  }
+
+  func check(_ op: lk_pooling, _ pool: OpaquePointer?) {
+    let (want, gradient) = expected(op)
+    let label = "\(axes[1].input)×\(axes[2].input) to \(axes[2].output), op \(op.rawValue)"
+    withEveryISA { isa in
+      let y = Guarded(count: dy.count)
+      lk_f32_pool(pool, op, axes, divisors, 1, x, y.floats, count)
+      #expect(y.isIntact && areSame(y.values, want), "\(isa), \(label)")
+      for sets in [false, true] {
+        let dx = sets ? Guarded(count: x.count) : Guarded(before)
+        lk_f32_pool_gradient(
+          pool, op, axes, divisors, 1, x, y.floats, dy, dx.floats, sets, count)
+        let want = zip(before, gradient).map { sets ? $1 : $0 + $1 }
+        #expect(dx.isIntact && areSame(dx.values, want), "\(isa), \(label), sets \(sets)")
+      }
+    }
+  }
+
+  private func areSame(_ a: [Float], _ b: [Float]) -> Bool {
+    zip(a, b).allSatisfy { $0 == $1 || $0.isNaN && $1.isNaN || abs($0 - $1) < 1e-6 }
+  }
+
+  /// Results and gradient; of equal taps the first row's first gets it, of NaN the first NaN.
+  private func expected(_ op: lk_pooling) -> (y: [Float], dx: [Float]) {
+    let (rows, columns) = (axes[1].input, axes[2].input)
+    var y: [Float] = []
+    var dx = [Float](repeating: 0, count: x.count)
+    for plane in 0..<count {
+      for i in 0..<axes[1].output {
+        for j in 0..<axes[2].output {
+          let taps = (2 * i..<min(2 * i + 2, rows)).flatMap { row in
+            (2 * j..<min(2 * j + 2, columns)).map { (plane * rows + row) * columns + $0 }
+          }
+          let values = taps.map { x[$0] }
+          let share = dy[y.count]
+          if op == LK_POOL_AVERAGE {
+            y.append(values.reduce(0, +) / Float(taps.count))
+            for tap in taps { dx[tap] = share / Float(taps.count) }
+          } else if let most = values.contains(where: \.isNaN) ? Float.nan : values.max(),
+            let tap = taps.first(where: { x[$0] == most || x[$0].isNaN })
+          {
+            y.append(most)
+            dx[tap] = share
+          }
+        }
+      }
+    }
+    return (y, dx)
   }
 }
 

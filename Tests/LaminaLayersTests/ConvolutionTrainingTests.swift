@@ -172,8 +172,8 @@ private struct Memory {
           inputLayouts: [row.inputHalo.map { .blocked(channels: channels, halo: $0) } ?? .plain],
           outputHalos: [row.outputHalo], wantsInputGradients: [row.wantsInputGradient],
           threads: pool.threadCount, isStrict: row.isStrict)), "\(row)")
-    let inputLayout = try #require(prepared.inputLayouts?[0])
-    let outputLayout = try #require(prepared.outputLayouts?[0])
+    let inputLayout = prepared.inputLayouts?[0] ?? .plain
+    let outputLayout = prepared.outputLayouts?[0] ?? .plain
     let input = try Memory(reference.input, inputLayout)
     let output = try Memory(outputLayout.byteCount(reference.gradient.spec))
     let room = try Memory(prepared.scratchBytes)
@@ -295,6 +295,49 @@ private struct Memory {
     ] { try check(row) }
   }
 
+  /// Pixels are in the lanes of vectors: from 1, 2, 4 or 8 channels on, by instruction set.
+  @Test func fewChannelsStayPlain() throws {
+    for row in [
+      TrainingCase(
+        ["out_channels": 6, "kernel_size": 5, "padding": 2], [9, 1, 28, 28], inputHalo: nil,
+        wantsInputGradient: false),
+      TrainingCase(
+        ["out_channels": 8, "kernel_size": [3, 4], "padding": [0, 2, 3, 1], "bias": false],
+        [5, 3, 17, 47], inputHalo: nil, wantsInputGradient: false),
+      TrainingCase(
+        ["out_channels": 4, "kernel_size": 3, "dilations": [2, 3]], [3, 4, 19, 33], inputHalo: nil,
+        wantsInputGradient: false),
+      TrainingCase(
+        ["out_channels": 2, "kernel_size": 3, "padding": 1], [70, 2, 5, 64], inputHalo: nil,
+        wantsInputGradient: false),
+      TrainingCase(
+        ["out_channels": 1, "kernel_size": [2, 5]], [2, 1, 11, 20], inputHalo: nil,
+        wantsInputGradient: false),
+    ] { try check(row) }
+    var reader = AttributeReader(["out_channels": 2, "kernel_size": 3])
+    let layer = try Conv2D(attributes: &reader)
+    let input = TensorSpec([2, 1, 18, 66])
+    let prepared = try layer.prepareTraining(
+      TrainingContext(
+        inputs: [input], outputs: try layer.outputs(for: [input]),
+        parameters: try layer.parameters(for: [input]).map(\.spec), wantsInputGradients: [false]))
+    #expect(prepared?.summary.hasPrefix("planar") == true)
+    #expect(prepared?.outputLayouts == nil)
+  }
+
+  @Test func plainInputsOfFewChannelsHaveGradients() throws {
+    for row in [
+      TrainingCase(["out_channels": 16, "kernel_size": 5], [4, 6, 14, 14], inputHalo: nil),
+      TrainingCase(
+        ["out_channels": 37, "kernel_size": [3, 5], "padding": [1, 0, 2, 3]], [3, 8, 9, 11],
+        inputHalo: nil, outputHalo: 1),
+      TrainingCase(
+        ["out_channels": 7, "kernel_size": 3, "dilations": [2, 3], "padding": 1], [2, 4, 12, 17],
+        inputHalo: nil),
+      TrainingCase(["out_channels": 3, "kernel_size": 1], [2, 2, 3, 2], inputHalo: nil),
+    ] { try check(row) }
+  }
+
   @Test func blocksDoNotSuitEverything() throws {
     for attributes: Attributes in [
       ["out_channels": 6, "kernel_size": 3, "groups": 2],
@@ -303,7 +346,7 @@ private struct Memory {
     ] {
       var reader = AttributeReader(attributes)
       let layer = try Conv2D(attributes: &reader)
-      let input = TensorSpec([1, 4, 8, 8])
+      let input = TensorSpec([1, 20, 8, 8])
       let prepared = try layer.prepareTraining(
         TrainingContext(
           inputs: [input], outputs: try layer.outputs(for: [input]),

@@ -113,6 +113,7 @@ private let windows: [LayerCase] = [
     ["kernel_size": [4, 3], "strides": [2, 2], "padding": "same_lower"], [[1, 2, 7, 6]]),
   LayerCase(["kernel_size": [2, 2], "padding": "same_lower"], [[1, 2, 3, 3]]),
   LayerCase(["kernel_size": [2, 2], "strides": [2, 2], "padding": "valid"], [[1, 2, 5, 5]]),
+  LayerCase(["kernel_size": [2, 2], "strides": [2, 2]], [[2, 3, 5, 43]]),
   LayerCase(["kernel_size": [2, 3], "dilations": [2, 3]], [[1, 2, 6, 9]]),
   LayerCase(
     ["kernel_size": [3, 3], "dilations": [2, 2], "strides": [2, 2], "padding": [3, 4, 4, 3]],

@@ -47,13 +47,14 @@ void lk_f32_pool_blocked(lk_pool *pool, lk_pooling op, const lk_window_axis axes
                          const float *divisors, size_t channels, size_t in_halo, size_t out_halo,
                          const float *x, float *y, size_t blocks);
 
-/// Adds the gradient of lk_f32_pool by x to dx. A maximum or minimum passes it to the first tap
-/// that equals it. x and y are read by all but averages.
+/// Adds the gradient of lk_f32_pool by x to dx; with `sets` dx is written whole. A maximum or
+/// minimum passes it to the first tap that equals it or is NaN. x and y are read by all but
+/// averages.
 void lk_f32_pool_gradient(lk_pool *pool, lk_pooling op, const lk_window_axis axes[3],
                           const float *divisors, float p, const float *x, const float *y,
-                          const float *dy, float *dx, size_t planes);
+                          const float *dy, float *dx, bool sets, size_t planes);
 
-/// The same for lk_f32_adaptive_pool.
+/// The same for lk_f32_adaptive_pool, but always added.
 void lk_f32_adaptive_pool_gradient(lk_pool *pool, lk_pooling op, const size_t input[3],
                                    const size_t output[3], const float *x, const float *y,
                                    const float *dy, float *dx, size_t planes);

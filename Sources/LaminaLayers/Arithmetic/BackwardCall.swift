@@ -14,6 +14,11 @@ extension BackwardCall {
     input < setsInputGradients.count && setsInputGradients[input]
   }
 
+  /// The same for the gradient of a parameter.
+  func setsParameterGradient(_ parameter: Int) -> Bool {
+    parameter < setsParameterGradients.count && setsParameterGradients[parameter]
+  }
+
   /// Zeros for the gradient of an input in plain layout where it is to be written whole, for code that adds.
   func clearInputGradient(_ input: Int) {
     guard setsInputGradient(input), let gradient = inputGradients[input] else { return }

@@ -172,6 +172,14 @@ struct ConvolutionPlan: Sendable {
     return blocked
   }
 
+  /// The same convolution from a plain map to a plain one, with pixels in the lanes of vectors; nil when
+  /// blocks of channels are as good.
+  var planar: lk_planar_conv? {
+    guard isFlat else { return nil }
+    var planar = lk_planar_conv()
+    return withUnsafePointer(to: call) { lk_make_planar_conv(&planar, $0) } ? planar : nil
+  }
+
   /// What runs: `gemm avx512` or `depthwise avx512`.
   var summary: String {
     withUnsafePointer(to: call) { String(cString: lk_f32_conv2d_algorithm($0)) } + " "
@@ -448,7 +456,8 @@ extension Convolution {
   func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)? {
     guard context.inputs[0].shape.count > 0, context.outputs[0].shape.count > 0 else { return nil }
     let plan = try plan(for: context.inputs[0], allowsWinograd: !context.isStrict)
-    return ConvolutionTraining(plan, context, hasBias: hasBias)
+    return PlanarConvolutionTraining(plan, context, hasBias: hasBias)
+      ?? ConvolutionTraining(plan, context, hasBias: hasBias)
   }
 
   /// The fast path, when the weight is constant.

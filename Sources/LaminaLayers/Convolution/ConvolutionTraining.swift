@@ -24,28 +24,34 @@ struct ConvolutionTraining: PreparedTraining {
     let wantsInput = context.wantsInputGradients[0]
     let channels = lk_block_channels(lk_active_isa())
     let shapes = [context.inputs[0].shape, context.outputs[0].shape]
-    var outputHalo = context.outputHalos[0]
-    if wantsInput { outputHalo = max(outputHalo, needed) }
-    let output = TensorLayout.blocked(channels: channels, halo: outputHalo)
-    var input = TensorLayout.blocked(channels: channels, halo: halo)
-    if case .blocked(channels, halo...) = context.inputLayouts[0] {
-      input = context.inputLayouts[0]
+    /// The convolution and its gradient between maps in the given layouts.
+    func make(
+      _ input: TensorLayout, _ output: TensorLayout
+    ) -> (lk_blocked_conv, lk_input_gradient?)? {
+      guard
+        var found = plan.blocked(
+          from: input, to: output, residual: nil, shapes, threads: context.threads)
+      else { return nil }
+      guard wantsInput else { return (found, nil) }
+      var gradient = lk_input_gradient()
+      return lk_make_input_gradient(&gradient, &found) ? (found, gradient) : nil
     }
-    var found = plan.blocked(
-      from: input, to: output, residual: nil, shapes, threads: context.threads)
-    if !wantsInput, context.inputLayouts[0] == .plain,
-      let direct = plan.blocked(
-        from: .plain, to: output, residual: nil, shapes, threads: context.threads)
-    {
-      (found, input) = (direct, .plain)
+    var (input, output) = (
+      TensorLayout.plain,
+      TensorLayout.blocked(channels: channels, halo: context.outputHalos[0])
+    )
+    var made = context.inputLayouts[0] == .plain ? make(input, output) : nil
+    if made == nil {
+      input = .blocked(channels: channels, halo: halo)
+      if case .blocked(channels, halo...) = context.inputLayouts[0] {
+        input = context.inputLayouts[0]
+      }
+      if wantsInput {
+        output = .blocked(channels: channels, halo: max(context.outputHalos[0], needed))
+      }
+      made = make(input, output)
     }
-    guard var found else { return nil }
-    var gradient: lk_input_gradient?
-    if wantsInput {
-      var made = lk_input_gradient()
-      guard lk_make_input_gradient(&made, &found) else { return nil }
-      gradient = made
-    }
+    guard let (found, gradient) = made else { return nil }
     convolution = found
     inputGradient = gradient
     self.hasBias = hasBias
@@ -106,24 +112,21 @@ struct ConvolutionTraining: PreparedTraining {
     else { return }
     let pool = call.pool.handle
     if let y = call.outputs[0]?.floats { clamp?.mask(output, at: y, outputCount, call.pool) }
-    func adds(_ sets: [Bool], _ position: Int) -> Bool {
-      !(sets.indices.contains(position) && sets[position])
-    }
     withUnsafePointer(to: convolution) { convolution in
       if let weight = call.parameterGradients[0], let input = call.inputs[0] {
         lk_weight_gradient_run(
-          pool, convolution, input.floats, output, adds(call.setsParameterGradients, 0),
+          pool, convolution, input.floats, output, !call.setsParameterGradient(0),
           weight.floats, scratch)
       }
       if hasBias, let bias = call.parameterGradients[1] {
         lk_bias_gradient_run(
-          pool, convolution, output, adds(call.setsParameterGradients, 1), bias.floats)
+          pool, convolution, output, !call.setsParameterGradient(1), bias.floats)
       }
     }
     guard let input = call.inputGradients[0], var gradient = inputGradient else { return }
     lk_input_gradient_pack(pool, &gradient, call.parameters[0].floats, scratch)
     lk_input_gradient_run(
-      pool, &gradient, output, scratch, adds(call.setsInputGradients, 0), input.floats,
+      pool, &gradient, output, scratch, !call.setsInputGradient(0), input.floats,
       scratch + lk_input_gradient_packed_bytes(&gradient))
   }
 }

@@ -87,21 +87,18 @@ package struct Dense: Layer {
     guard let output = call.outputGradients[0], output.shape.count > 0,
       let scratch = call.scratch.baseAddress
     else { return }
-    func adds(_ sets: [Bool], _ position: Int) -> Bool {
-      !(sets.indices.contains(position) && sets[position])
-    }
     var gradients = lk_dense_gradients()
     gradients.weight = call.parameters[0].floats
     gradients.dy = output.floats
     gradients.dx = call.inputGradients[0]?.floats
-    gradients.adds_x = adds(call.setsInputGradients, 0)
+    gradients.adds_x = !call.setsInputGradient(0)
     if let weight = call.parameterGradients[0], let input = call.inputs[0] {
       (gradients.x, gradients.dweight) = (UnsafePointer(input.floats), weight.floats)
-      gradients.adds_weight = adds(call.setsParameterGradients, 0)
+      gradients.adds_weight = !call.setsParameterGradient(0)
     }
     if hasBias, let bias = call.parameterGradients[1] {
       gradients.dbias = bias.floats
-      gradients.adds_bias = adds(call.setsParameterGradients, 1)
+      gradients.adds_bias = !call.setsParameterGradient(1)
     }
     lk_f32_dense_gradients(
       call.pool.handle, output.shape.count / outFeatures, call.parameters[0].shape[1], outFeatures,

@@ -168,8 +168,6 @@ struct BatchNormTraining: PreparedTraining {
 
   private func add(_ number: Float, to parameter: Int?, _ channel: Int, _ call: BackwardCall) {
     guard let parameter, let target = call.parameterGradients[parameter]?.floats else { return }
-    let sets = call.setsParameterGradients
-    let isSet = parameter < sets.count && sets[parameter]
-    target[channel] = (isSet ? 0 : target[channel]) + number
+    target[channel] = (call.setsParameterGradient(parameter) ? 0 : target[channel]) + number
   }
 }

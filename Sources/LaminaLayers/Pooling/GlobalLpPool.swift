@@ -30,6 +30,6 @@ package struct GlobalLpPool: Layer {
     else { return }
     lk_f32_pool_gradient(
       call.pool.handle, LK_POOL_LP, x.shape.wholeWindows, nil, exponent, x.floats, y.floats,
-      dy.floats, dx.floats, x.shape.planes)
+      dy.floats, dx.floats, call.setsInputGradient(0), x.shape.planes)
   }
 }

@@ -109,11 +109,10 @@ struct PreparedGlobalPooling: PreparedLayer, PreparedTraining {
         call.pool.handle, shape[0], shape[1], shape[2], shape[3], channels, halo, scale, dy, dx,
         call.setsInputGradient(0))
     }
-    call.clearInputGradient(0)
     let axes = shape.wholeWindows
     lk_f32_pool_gradient(
       call.pool.handle, reduction == LK_REDUCE_SUM ? LK_POOL_AVERAGE : LK_POOL_MAX, axes,
       axes.map { Float($0.kernel) }, 1, call.inputs[0]?.floats, call.outputs[0]?.floats, dy, dx,
-      shape.planes)
+      call.setsInputGradient(0), shape.planes)
   }
 }

@@ -149,9 +149,9 @@ struct PreparedPooling: PreparedLayer, PreparedTraining {
           call.pool.handle, operation, axes, divisors, channels, halo, outputHalo, x, y, dy,
           dx.floats, call.setsInputGradient(0), planes)
       } else {
-        call.clearInputGradient(0)
         lk_f32_pool_gradient(
-          call.pool.handle, operation, axes, divisors, exponent, x, y, dy, dx.floats, planes)
+          call.pool.handle, operation, axes, divisors, exponent, x, y, dy, dx.floats,
+          call.setsInputGradient(0), planes)
       }
     }
   }
