@@ -222,7 +222,7 @@ static void worker(void *context, size_t index) {
           const columns c = make_columns(&block, i, first_panel, packed_b);
           if (c.vectors == 0) continue;
           const lk_tile tile = make_tile(&block, row, c.first, c.count - c.tail, runs);
-          kernels->tile[c.vectors - 1][rows - 1](block.k, a, c.b, c.ldb, &tile);
+          kernels->tile[c.vectors - 1][rows - 1](block.k, a, rows, c.b, c.ldb, &tile);
         }
         if (last.tail == 0) continue;
         const size_t whole = last.count - last.tail;
@@ -267,62 +267,76 @@ static void pack_matrix(const lk_product *p, size_t group, size_t k_first, size_
     p->kernels->pack_rows(p->b + k_first * p->ldb + first, p->ldb, count, k, 1, to, width);
 }
 
+static size_t most(size_t a, size_t b) { return a > b ? a : b; }
+
 size_t lk_f32_gemm_scratch_bytes(size_t m, size_t n, size_t k, int threads) {
-  return lk_product_scratch_bytes(m, n, k, threads);
+  const size_t direct = lk_direct_worker_floats(k) * sizeof(float);
+  return most(lk_product_scratch_bytes(m, n, k, threads),
+              direct * (size_t)(threads < 1 ? 1 : threads));
 }
 
 typedef struct dots {
-  const lk_gemm_kernels *kernels;
+  const lk_product *product;
   const float *a, *x;
-  size_t lda, rows, k, ldc;
-  float alpha, beta;
-  float *c;
+  size_t lda, rows, ldc;
 } dots;
 
 enum { DOTS = 64 };
 
 static void dots_task(void *context, size_t index) {
   const dots *d = context;
-  const size_t row = index * DOTS;
-  d->kernels->dot_rows(d->a + row * d->lda, d->lda, least(DOTS, d->rows - row), d->k, d->x,
-                       d->alpha, d->beta, NULL, (lk_activation){0}, d->c + row * d->ldc, d->ldc);
+  const lk_product *p = d->product;
+  const size_t row = index * DOTS, rows = least(DOTS, d->rows - row);
+  float same[DOTS];
+  const float *bias = p->column_bias;
+  if (bias && p->columns > 1) {
+    bias += row;
+  } else if (bias) {
+    for (size_t i = 0; i < rows; i++) same[i] = *bias;
+    bias = same;
+  }
+  p->kernels->dot_rows(d->a + row * d->lda, d->lda, rows, p->depth, d->x, p->alpha, p->beta, bias,
+                       p->activation, p->c + row * d->ldc, d->ldc);
+}
+
+lk_product lk_matrix_product(size_t rows, size_t columns, size_t depth) {
+  return (lk_product){
+      .kernels = lk_gemm_kernels_for(lk_active_isa()),
+      .groups = 1,
+      .rows = rows,
+      .columns = columns,
+      .depth = depth,
+      .alpha = 1,
+      .pack_b = pack_matrix,
+      .ldc = columns,
+      .image_columns = columns,
+  };
+}
+
+void lk_run_matrices(lk_pool *pool, const lk_product *product, void *scratch) {
+  const lk_product *p = product;
+  dots d = {.product = p};
+  if (p->columns == 1 && !p->transpose_a && (p->transpose_b || p->ldb == 1)) {
+    d.a = p->a, d.lda = p->lda, d.rows = p->rows, d.x = p->b, d.ldc = p->ldc;
+    lk_parallel_for(pool, ceil_div(p->rows, DOTS), dots_task, &d);
+  } else if (p->rows == 1 && p->transpose_b && (!p->transpose_a || p->lda == 1)) {
+    d.a = p->b, d.lda = p->ldb, d.rows = p->columns, d.x = p->a, d.ldc = 1;
+    lk_parallel_for(pool, ceil_div(p->columns, DOTS), dots_task, &d);
+  } else if (lk_is_direct(p)) {
+    lk_run_direct(pool, p, scratch);
+  } else {
+    lk_run_product(pool, p, scratch);
+  }
 }
 
 void lk_f32_gemm(lk_pool *pool, size_t m, size_t n, size_t k, float alpha, const float *a,
                  size_t lda, bool transpose_a, const float *b, size_t ldb, bool transpose_b,
                  float beta, float *c, size_t ldc, void *scratch) {
-  const lk_gemm_kernels *kernels = lk_gemm_kernels_for(lk_active_isa());
-  dots d = {.kernels = kernels, .k = k, .alpha = alpha, .beta = beta, .c = c};
-  if (n == 1 && !transpose_a && (transpose_b || ldb == 1)) {
-    d.a = a, d.lda = lda, d.rows = m, d.x = b, d.ldc = ldc;
-    lk_parallel_for(pool, ceil_div(m, DOTS), dots_task, &d);
-    return;
-  }
-  if (m == 1 && transpose_b && (!transpose_a || lda == 1)) {
-    d.a = b, d.lda = ldb, d.rows = n, d.x = a, d.ldc = 1;
-    lk_parallel_for(pool, ceil_div(n, DOTS), dots_task, &d);
-    return;
-  }
-  const lk_product product = {
-      .kernels = kernels,
-      .groups = 1,
-      .rows = m,
-      .columns = n,
-      .depth = k,
-      .a = a,
-      .lda = lda,
-      .transpose_a = transpose_a,
-      .alpha = alpha,
-      .pack_b = pack_matrix,
-      .b = b,
-      .ldb = ldb,
-      .transpose_b = transpose_b,
-      .c = c,
-      .ldc = ldc,
-      .image_columns = n,
-      .beta = beta,
-  };
-  lk_run_product(pool, &product, scratch);
+  lk_product product = lk_matrix_product(m, n, k);
+  product.a = a, product.lda = lda, product.transpose_a = transpose_a, product.alpha = alpha;
+  product.b = b, product.ldb = ldb, product.transpose_b = transpose_b;
+  product.c = c, product.ldc = ldc, product.beta = beta;
+  lk_run_matrices(pool, &product, scratch);
 }
 
 size_t lk_f32_gemm_packed_bytes(size_t n, size_t k) {
@@ -350,7 +364,8 @@ static size_t packed_row_floats(size_t m, size_t k) {
 }
 
 size_t lk_f32_gemm_packed_scratch_bytes(size_t m, size_t n, size_t k, int threads) {
-  return packed_row_floats(m, k) * sizeof(float) + lk_product_scratch_bytes(m, n, k, threads);
+  return most(lk_f32_gemm_scratch_bytes(m, n, k, threads),
+              packed_row_floats(m, k) * sizeof(float) + lk_product_scratch_bytes(m, n, k, threads));
 }
 
 typedef struct row_packing {
@@ -392,6 +407,10 @@ void lk_f32_gemm_packed(lk_pool *pool, size_t m, size_t n, size_t k, float alpha
       .column_bias = bias,
       .activation = activation,
   };
+  if (lk_is_direct(&product)) {
+    lk_run_direct(pool, &product, scratch);
+    return;
+  }
   const size_t row_floats = packed_row_floats(m, k);
   if (row_floats > 0) {
     row_packing packing = {&product, lk_panel_rows(product.kernels, m), scratch};

@@ -31,8 +31,8 @@ typedef struct lk_tile {
   lk_activation activation;
 } lk_tile;
 
-/// tile = Σ over k of a[k][row]·b[k·ldb + column].
-typedef void (*lk_tile_kernel)(size_t k, const float *a, const float *b, size_t ldb,
+/// tile = Σ over k of a[k·lda + row]·b[k·ldb + column].
+typedef void (*lk_tile_kernel)(size_t k, const float *a, size_t lda, const float *b, size_t ldb,
                                const lk_tile *tile);
 
 enum { LK_TAIL_PANELS = 4 };
@@ -71,6 +71,8 @@ typedef struct lk_gemm_kernels {
   size_t rows, lanes;
   /// By vectors - 1 and rows - 1.
   lk_tile_kernel tile[2][LK_MAX_ROWS];
+  /// The same with a[row·lda + k].
+  lk_tile_kernel row_tile[2][LK_MAX_ROWS];
   /// By columns - 1, and how many row panels each takes; there are tail_columns of them.
   lk_tail_kernel tail[8];
   size_t tail_columns, tail_panels[8];
@@ -82,6 +84,8 @@ typedef struct lk_gemm_kernels {
   void (*dot_rows)(const float *a, size_t lda, size_t rows, size_t k, const float *x, float scale,
                    float beta, const float *bias, lk_activation activation, float *to,
                    size_t ld_to);
+  /// to[j] = Σ over i < rows of from[i·ld + j] for j < columns, added to to[j] if `adds`.
+  void (*sum_rows)(const float *from, size_t ld, size_t rows, size_t columns, bool adds, float *to);
 } lk_gemm_kernels;
 
 /// The kernels of an instruction set that is available.
@@ -130,6 +134,28 @@ struct lk_product {
 /// Bytes of scratch lk_run_product needs.
 size_t lk_product_scratch_bytes(size_t rows, size_t columns, size_t depth, int threads);
 void lk_run_product(lk_pool *pool, const lk_product *product, void *scratch);
+
+/// Matrices of such sizes: C [rows, columns] without gaps, set; A and B are left to be filled in.
+lk_product lk_matrix_product(size_t rows, size_t columns, size_t depth);
+/// A product of matrices, by what suits it; lk_f32_gemm_scratch_bytes tells its scratch.
+void lk_run_matrices(lk_pool *pool, const lk_product *product, void *scratch);
+
+/// A small product, whose operands are read in place where the tiles can read them so. Its columns
+/// are cut at multiples of `unit` vectors.
+typedef struct lk_direct {
+  lk_product product;
+  size_t panel_rows, row_panels, vectors, unit, column_items, row_items, items;
+} lk_direct;
+
+/// Whether a product is small, by its sizes alone.
+bool lk_is_direct(const lk_product *product);
+/// Floats of scratch that each thread needs.
+size_t lk_direct_worker_floats(size_t depth);
+/// Whether so many multiplications are not worth a second thread.
+bool lk_is_tiny(size_t multiplications);
+lk_direct lk_make_direct(const lk_product *product, int threads);
+void lk_run_direct_item(const lk_direct *direct, size_t item, float *scratch);
+void lk_run_direct(lk_pool *pool, const lk_product *product, void *scratch);
 
 /// Rows of the panels of a packed A with so many rows: all equal but the last.
 size_t lk_panel_rows(const lk_gemm_kernels *kernels, size_t rows);

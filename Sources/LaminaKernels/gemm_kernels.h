@@ -50,21 +50,23 @@ static void finish_in_runs(const float *sums, size_t rows, size_t vectors, const
 #define EACH_SUM                                                                                   \
   LK_UNROLL for (int r = 0; r < rows; r++) LK_UNROLL for (int v = 0; v < vectors; v++)
 
-LK_INLINE void multiply_tile(const int rows, const int vectors, size_t k, const float *a,
-                             const float *b, size_t ldb, const lk_tile *tile) {
+LK_INLINE void multiply_tile(const int rows, const int vectors, const bool by_rows, size_t k,
+                             const float *a, size_t lda, const float *b, size_t ldb,
+                             const lk_tile *tile) {
   vf sum[ROWS][2];
   EACH_SUM sum[r][v] = vf_set(0);
+  const size_t row_step = by_rows ? lda : 1, step = by_rows ? 1 : lda;
   float *c = tile->c;
   const size_t ldc = tile->ldc;
   LK_UNROLL for (int r = 0; r < rows; r++) __builtin_prefetch(c + r * ldc, 1);
-  for (; k > 0; k--, a += rows, b += ldb) {
+  for (; k > 0; k--, a += step, b += ldb) {
     vf right[2];
     LK_UNROLL for (int v = 0; v < vectors; v++) {
       right[v] = vf_load(b + v * LK_LANES);
       __builtin_prefetch(b + LOOK_AHEAD * ldb + v * LK_LANES);
     }
     LK_UNROLL for (int r = 0; r < rows; r++) {
-      const vf left = vf_set(a[r]);
+      const vf left = vf_set(a[(size_t)r * row_step]);
       LK_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = vf_fma(left, right[v], sum[r][v]);
     }
   }
@@ -92,9 +94,13 @@ LK_INLINE void multiply_tile(const int rows, const int vectors, size_t k, const 
 }
 
 #define TILE(rows, vectors)                                                                        \
-  static void tile_##rows##x##vectors(size_t k, const float *a, const float *b, size_t ldb,        \
-                                      const lk_tile *tile) {                                       \
-    multiply_tile(rows, vectors, k, a, b, ldb, tile);                                              \
+  static void tile_##rows##x##vectors(size_t k, const float *a, size_t lda, const float *b,        \
+                                      size_t ldb, const lk_tile *tile) {                           \
+    multiply_tile(rows, vectors, false, k, a, lda, b, ldb, tile);                                  \
+  }                                                                                                \
+  static void row_tile_##rows##x##vectors(size_t k, const float *a, size_t lda, const float *b,    \
+                                          size_t ldb, const lk_tile *tile) {                       \
+    multiply_tile(rows, vectors, true, k, a, lda, b, ldb, tile);                                   \
   }
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2)
 TILES(1)
@@ -208,13 +214,33 @@ LK_INLINE void transpose(vf *m) {
   }
 }
 
+/// A square of lanes × lanes of pack_columns, whole vectors stored.
+LK_INLINE void pack_square(const float *from, size_t ld, size_t valid, float scale, float *to,
+                           size_t width) {
+  const vf factor = vf_set(scale);
+  vf m[LK_LANES];
+  if (valid == LK_LANES) {
+    LK_UNROLL for (size_t l = 0; l < LK_LANES; l++) m[l] = vf_load(from + l * ld) * factor;
+  } else {
+    LK_UNROLL for (size_t l = 0; l < LK_LANES; l++) m[l] =
+        l < valid ? vf_load(from + l * ld) * factor : vf_set(0);
+  }
+  transpose(m);
+  LK_UNROLL for (size_t l = 0; l < LK_LANES; l++) vf_store(to + l * width, m[l]);
+}
+
 static void pack_columns(const float *from, size_t ld, size_t count, size_t rows, float scale,
                          float *to, size_t width) {
   const vf factor = vf_set(scale);
   for (size_t j = 0; j < width; j += LK_LANES) {
     const size_t valid = count > j ? (count - j < LK_LANES ? count - j : LK_LANES) : 0;
     const size_t stored = width - j < LK_LANES ? width - j : LK_LANES;
-    for (size_t i = 0; i < rows; i += LK_LANES) {
+    size_t i = 0;
+    // What the vectors of a narrow panel write beyond a row, the next row overwrites.
+    const size_t behind = stored == LK_LANES ? 0 : j == 0 ? 1 : rows;
+    for (; i + LK_LANES + behind <= rows; i += LK_LANES)
+      pack_square(from + j * ld + i, ld, valid, scale, to + i * width + j, width);
+    for (; i < rows; i += LK_LANES) {
       const int n = rows - i < LK_LANES ? (int)(rows - i) : LK_LANES;
       vf m[LK_LANES];
       LK_UNROLL for (size_t l = 0; l < LK_LANES; l++) {
@@ -322,6 +348,28 @@ static void dot_rows(const float *a, size_t lda, size_t rows, size_t k, const fl
   }
 }
 
+LK_INLINE void sum_some(const int vectors, const float *from, size_t ld, size_t rows, int columns,
+                        bool adds, float *to) {
+  vf sum[4];
+  LK_UNROLL for (int v = 0; v < vectors; v++) sum[v] =
+      adds ? vf_load_first(to + v * LK_LANES, columns) : vf_set(0);
+  for (size_t i = 0; i < rows; i++, from += ld)
+    LK_UNROLL for (int v = 0; v < vectors; v++) sum[v] +=
+        vf_load_first(from + v * LK_LANES, columns);
+  LK_UNROLL for (int v = 0; v < vectors; v++) vf_store_first(to + v * LK_LANES, sum[v], columns);
+}
+
+static void sum_rows(const float *from, size_t ld, size_t rows, size_t columns, bool adds,
+                     float *to) {
+  size_t j = 0;
+  for (; j + 4 * LK_LANES <= columns; j += 4 * LK_LANES)
+    sum_some(4, from + j, ld, rows, LK_LANES, adds, to + j);
+  for (; j < columns; j += LK_LANES) {
+    const int n = columns - j < LK_LANES ? (int)(columns - j) : LK_LANES;
+    sum_some(1, from + j, ld, rows, n, adds, to + j);
+  }
+}
+
 const lk_gemm_kernels LK_NAME(lk_f32_gemm_kernels) = {
     .rows = ROWS,
     .lanes = LK_LANES,
@@ -341,6 +389,23 @@ const lk_gemm_kernels LK_NAME(lk_f32_gemm_kernels) = {
               tile_13x2, tile_14x2
 #endif
              }},
+    .row_tile =
+        {{row_tile_1x1, row_tile_2x1, row_tile_3x1, row_tile_4x1, row_tile_5x1, row_tile_6x1,
+#if ROWS > 6
+          row_tile_7x1, row_tile_8x1, row_tile_9x1, row_tile_10x1, row_tile_11x1, row_tile_12x1,
+#endif
+#if ROWS > 12
+          row_tile_13x1, row_tile_14x1
+#endif
+         },
+         {row_tile_1x2, row_tile_2x2, row_tile_3x2, row_tile_4x2, row_tile_5x2, row_tile_6x2,
+#if ROWS > 6
+          row_tile_7x2, row_tile_8x2, row_tile_9x2, row_tile_10x2, row_tile_11x2, row_tile_12x2,
+#endif
+#if ROWS > 12
+          row_tile_13x2, row_tile_14x2
+#endif
+         }},
     .tail_columns = TAIL_COLUMNS,
 #if TAIL_COLUMNS > 2
     .tail = {tail_1, tail_2, tail_3, tail_4, tail_5, tail_6, tail_7, tail_8},
@@ -353,4 +418,5 @@ const lk_gemm_kernels LK_NAME(lk_f32_gemm_kernels) = {
     .pack_columns = pack_columns,
     .pack_run = pack_run,
     .dot_rows = dot_rows,
+    .sum_rows = sum_rows,
 };

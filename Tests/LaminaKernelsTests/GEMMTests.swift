@@ -128,6 +128,12 @@ private struct Product {
     check(Product(130, 300, 330))
   }
 
+  @Test func rowsThatCrowdOneSetOfTheCaches() {
+    check(Product(31, 70, 1024, transposeB: true))
+    check(Product(50, 1024, 20))
+    check(Product(1024, 35, 6, transposeA: true))
+  }
+
   @Test func noDepthLeavesBetaTimesC() {
     withEveryISA { _ in
       let out = Guarded([1, 2, 3, 4, 5, 6])

@@ -344,6 +344,8 @@ private func product(
         LayerCase(["out_features": 33, "bias": false], [[5, 17]]),
         LayerCase(["out_features": 3], [[7]]),
         LayerCase(["out_features": 3], [[2, 3, 4, 5]]),
+        LayerCase(["out_features": 40], [[37, 70]]),
+        LayerCase(["out_features": 1], [[6, 9]]),
         LayerCase(["out_features": 3], [[0, 5]]),
         LayerCase(["out_features": 3], [[2, 0]]),
       ]

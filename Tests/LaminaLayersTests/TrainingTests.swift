@@ -52,6 +52,21 @@ import Testing
     return try builder.randomModel()
   }
 
+  /// Dense layers of several kinds of extents, of rows of two axes, each clamp of another kind.
+  private static func denseModel(separated: Bool) throws -> Model {
+    var builder = GraphBuilder(name: "dense", registry: .standard)
+    var x = try builder.input("x", [.batch, .fixed(3), .fixed(50)])
+    x = try builder.add("lamina.dense", "fc1", x, attributes: ["out_features": 120])
+    x = try relu(&builder, "relu1", x, separated: separated)
+    x = try builder.add(
+      "lamina.dense", "fc2", x, attributes: ["out_features": 33, "bias": false])
+    if separated { x = try builder.add("lamina.scale", "scale", x, attributes: ["factor": 1]) }
+    x = try builder.add("lamina.clip", "clip2", x, attributes: ["min": -0.25, "max": 0.25])
+    x = try builder.add("lamina.dense", "fc3", x, attributes: ["out_features": 1])
+    try builder.output(x)
+    return try builder.randomModel()
+  }
+
   /// A residual network of two blocks.
   private static func residualModel(separated: Bool) throws -> Model {
     var builder = GraphBuilder(name: "net", registry: .standard)
@@ -101,6 +116,15 @@ import Testing
     let text = try TrainingSession(model: Self.narrowModel(separated: false))
       .explain([TensorSpec([9, 1, 18, 37])])
     #expect(text.split(separator: ", clamp]").count == 3)
+  }
+
+  @Test func denseLayersTakeOverClamps() throws {
+    try Self.compare(
+      Self.denseModel, randomTensor([11, 3, 50]),
+      expecting: ["fc1 (lamina.dense) [gemm", ", clamp]"])
+    let text = try TrainingSession(model: Self.denseModel(separated: false))
+      .explain([TensorSpec([11, 3, 50])])
+    #expect(!text.contains("zeros") && text.contains("3 steps forward"))
   }
 
   /// Gradients do not depend on which step clamps, nor on the number of threads.

@@ -22,6 +22,7 @@ extern "C" {
 
 #include "lk_blocked.h"
 #include "lk_conv.h"
+#include "lk_dense.h"
 #include "lk_planar.h"
 #include "lk_probe.h"
 

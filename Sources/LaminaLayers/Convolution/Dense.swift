@@ -52,7 +52,8 @@ package struct Dense: Layer {
 
   package func scratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
     guard let input = inputs.first, let features = input.shape.dimensions.last else { return 0 }
-    return lk_f32_gemm_scratch_bytes(rows(of: input.shape), outFeatures, features, Int32(threads))
+    return lk_f32_dense_scratch_bytes(
+      rows(of: input.shape), features, outFeatures, Int32(threads))
   }
 
   package func multiplyAdds(for inputs: [TensorSpec], outputs: [TensorSpec]) -> Int {
@@ -64,53 +65,48 @@ package struct Dense: Layer {
 
   private func rows(of shape: Shape) -> Int { shape.count(before: shape.rank - 1) }
 
-  package func forward(_ call: ForwardCall) throws {
+  package func forward(_ call: ForwardCall) throws { run(call, lk_activation()) }
+
+  /// The forward pass with a function behind it.
+  func run(_ call: ForwardCall, _ activation: lk_activation) {
     let (input, output) = (call.inputs[0], call.outputs[0])
     guard output.shape.count > 0, let scratch = call.scratch.baseAddress else { return }
-    let rows = rows(of: input.shape)
-    let features = input.shape[input.shape.rank - 1]
-    if hasBias {
-      for row in 0..<rows {
-        (output.floats + row * outFeatures).update(
-          from: call.parameters[1].floats, count: outFeatures)
-      }
-    }
-    lk_f32_gemm(
-      call.pool.handle, rows, outFeatures, features, 1, input.floats, features, false,
-      call.parameters[0].floats, features, true, hasBias ? 1 : 0, output.floats, outFeatures,
-      scratch)
+    lk_f32_dense(
+      call.pool.handle, rows(of: input.shape), input.shape[input.shape.rank - 1], outFeatures,
+      input.floats, call.parameters[0].floats, hasBias ? call.parameters[1].floats : nil,
+      activation, output.floats, scratch)
   }
 
   package func backwardScratchBytes(for inputs: [TensorSpec], threads: Int) -> Int {
     guard let input = inputs.first, let features = input.shape.dimensions.last else { return 0 }
-    let rows = rows(of: input.shape)
-    return max(
-      lk_f32_gemm_scratch_bytes(rows, features, outFeatures, Int32(threads)),
-      lk_f32_gemm_scratch_bytes(outFeatures, features, rows, Int32(threads)))
+    return lk_f32_dense_gradients_scratch_bytes(
+      rows(of: input.shape), features, outFeatures, Int32(threads))
   }
 
   package func backward(_ call: BackwardCall) throws {
     guard let output = call.outputGradients[0], output.shape.count > 0,
       let scratch = call.scratch.baseAddress
     else { return }
-    let gradient = output.floats
-    let rows = output.shape.count / outFeatures
-    let features = call.parameters[0].shape[1]
-    if let input = call.inputGradients[0] {
-      lk_f32_gemm(
-        call.pool.handle, rows, features, outFeatures, 1, gradient, outFeatures, false,
-        call.parameters[0].floats, features, false, 1, input.floats, features, scratch)
-    }
+    var gradients = lk_dense_gradients()
+    gradients.weight = call.parameters[0].floats
+    gradients.dy = output.floats
+    gradients.dx = call.inputGradients[0]?.floats
+    gradients.adds_x = !call.setsInputGradient(0)
     if let weight = call.parameterGradients[0], let input = call.inputs[0] {
-      lk_f32_gemm(
-        call.pool.handle, outFeatures, features, rows, 1, gradient, outFeatures, true, input.floats,
-        features, false, 1, weight.floats, features, scratch)
+      (gradients.x, gradients.dweight) = (UnsafePointer(input.floats), weight.floats)
+      gradients.adds_weight = !call.setsParameterGradient(0)
     }
-    if hasBias, let bias = call.parameterGradients[1]?.floats {
-      for row in 0..<rows {
-        for feature in 0..<outFeatures { bias[feature] += gradient[row * outFeatures + feature] }
-      }
+    if hasBias, let bias = call.parameterGradients[1] {
+      gradients.dbias = bias.floats
+      gradients.adds_bias = !call.setsParameterGradient(1)
     }
+    lk_f32_dense_gradients(
+      call.pool.handle, output.shape.count / outFeatures, call.parameters[0].shape[1], outFeatures,
+      &gradients, scratch)
+  }
+
+  package func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)? {
+    DenseTraining(self, context)
   }
 
   package func prepare(_ context: PrepareContext) throws -> (any PreparedLayer)? {
