@@ -13,8 +13,6 @@ enum {
   LK_WINOGRAD_FORMS = 10,
   /// Taps along an axis of a convolution that has a gradient here.
   LK_MAX_PHASE_TAPS = 16,
-  /// Taps of one whose input is plain.
-  LK_MAX_GATHERED_TAPS = 64,
 };
 
 /// A tile of some pixels in a row times one or two blocks of output channels.
@@ -102,17 +100,20 @@ typedef struct lk_depthwise_weights {
   size_t input_pixel, input_row, gradient_row, rows, width;
 } lk_depthwise_weights;
 
-/// A row of output gradients times some weights: to[x · to_pixel + j] = Σ over channels of
-/// gradient[x][channel] · weights[channel][j], for one or two vectors of j.
-typedef struct lk_gradient_line {
+/// Vectors of a window of weights that a gradient by a plain input keeps in registers.
+enum { LK_MAX_WINDOW = 12 };
+
+/// One pixel of an output's gradient times the windows of its channels, added to the pixels that
+/// the window lies on: to[places[k] + …] += Σ over channels of gradient[channel] ·
+/// weights[channel][k].
+typedef struct lk_window_sum {
   const float *gradient;
-  /// Blocks of channels, their distance, and how many channels of the last one count.
-  size_t blocks, block_stride, last_channels;
+  /// Blocks of channels and their distance; the missing channels of the last are zeros.
+  size_t blocks, block_stride;
   const float *weights;
-  size_t width;
+  const size_t *places;
   float *to;
-  size_t to_pixel;
-} lk_gradient_line;
+} lk_window_sum;
 
 typedef struct lk_blocked_kernels {
   size_t lanes;
@@ -136,12 +137,8 @@ typedef struct lk_blocked_kernels {
   void (*depthwise_weights)(const lk_depthwise_weights *w, float *sums);
   /// to[p · stride] = from[p] for `count` pixels of a block, or added; NULL stands for zeros.
   void (*put_pixels)(const float *from, float *to, size_t stride, size_t count, bool adds);
-  /// By vectors − 1.
-  void (*gradient_line[2])(const lk_gradient_line *line);
-  /// to[x · channels + i] = Σ taps[t][x · pixel + i] for x < width; what it writes behind the
-  /// last pixel reaches no further than a vector.
-  void (*gather_pixels)(const float *const *taps, size_t count, size_t pixel, size_t width,
-                        size_t channels, float *to);
+  /// By vectors of a window − 1. Gradients that are zero, as behind a maximum, cost nothing.
+  void (*add_window[LK_MAX_WINDOW])(const lk_window_sum *sum);
 } lk_blocked_kernels;
 
 extern const lk_blocked_kernels lk_blocked_kernels_scalar, lk_blocked_kernels_neon,

@@ -343,7 +343,8 @@ void lk_input_gradient_run(lk_pool *pool, const lk_input_gradient *g, const floa
 enum {
   CHUNK_BYTES = 384 << 10,
   LEAST_CHUNK_PIXELS = 64,
-  MOST_CHUNK_PIXELS = 192,
+  /// Output gradients that stay in the first-level cache.
+  MOST_CHUNK_BYTES = 24 << 10,
   ITEMS_PER_THREAD = 4,
 };
 
@@ -376,8 +377,8 @@ static weight_plan make_weight_plan(const lk_blocked_conv *b) {
                              ? c->stride_width
                              : c->stride_height * c->stride_width;
   const size_t bytes = (p.blocks_in * p.run * skipped + p.blocks_out * p.lanes) * sizeof(float);
-  const size_t pixels =
-      lk_most(lk_least(CHUNK_BYTES / bytes, MOST_CHUNK_PIXELS), LEAST_CHUNK_PIXELS);
+  const size_t most = MOST_CHUNK_BYTES / (lk_least(2, p.blocks_out) * p.lanes * sizeof(float));
+  const size_t pixels = lk_most(lk_least(CHUNK_BYTES / bytes, most), LEAST_CHUNK_PIXELS);
   p.chunk_rows = lk_most(lk_least(pixels / c->out_width, c->out_height), 1);
   p.chunk_rows = lk_ceil_div(c->out_height, lk_ceil_div(c->out_height, p.chunk_rows));
   p.chunk_images = p.chunk_rows < c->out_height

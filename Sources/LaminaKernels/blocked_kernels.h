@@ -547,57 +547,54 @@ static void put_pixels(const float *from, float *to, size_t stride, size_t count
   }
 }
 
-enum { LINE_PIXELS = 5, GATHERED_PIXELS = 7 };
-
-LK_INLINE void gradient_pixels(const lk_gradient_line *l, size_t first, size_t vectors,
-                               size_t pixels) {
-  vf sum[2][LK_MAX_TILE_PIXELS];
-  EACH_SUM sum[v][p] = vf_set(0);
-  const float *weights = l->weights;
-  for (size_t b = 0; b < l->blocks; b++) {
-    const float *gradient = l->gradient + b * l->block_stride + first * LK_LANES;
-    const size_t channels = b + 1 < l->blocks ? LK_LANES : l->last_channels;
-    for (size_t c = 0; c < channels; c++, weights += vectors * LK_LANES)
-      tile_step(sum, gradient + c, weights, vectors, pixels, LK_LANES);
-  }
-  EACH_SUM vf_store(l->to + (first + p) * l->to_pixel + v * LK_LANES, sum[v][p]);
+/// A bit for each lane that is not zero.
+LK_INLINE uint32_t nonzero_lanes(const float *x) {
+#if defined(LK_TARGET_AVX512)
+  return _mm512_cmp_ps_mask((__m512)vf_load(x), _mm512_setzero_ps(), _CMP_NEQ_UQ);
+#elif defined(LK_TARGET_AVX2)
+  const __m256 isOther = _mm256_cmp_ps((__m256)vf_load(x), _mm256_setzero_ps(), _CMP_NEQ_UQ);
+  return (uint32_t)_mm256_movemask_ps(isOther);
+#else
+  uint32_t lanes = 0;
+  for (int i = 0; i < LK_LANES; i++) lanes |= (uint32_t)(x[i] != 0) << i;
+  return lanes;
+#endif
 }
 
-LK_INLINE void gradient_line(const lk_gradient_line *l, size_t vectors) {
-  if (l->width < LINE_PIXELS) {
-    for (size_t x = 0; x < l->width; x++) gradient_pixels(l, x, vectors, 1);
-    return;
+LK_INLINE void add_window(const lk_window_sum *s, size_t vectors) {
+  vf sum[LK_MAX_WINDOW];
+  LK_UNROLL for (size_t k = 0; k < vectors; k++) sum[k] = vf_set(0);
+  for (size_t b = 0; b < s->blocks; b++) {
+    const float *gradient = s->gradient + b * s->block_stride;
+    const float *weights = s->weights + b * LK_LANES * vectors * LK_LANES;
+    for (uint32_t left = nonzero_lanes(gradient); left != 0; left &= left - 1) {
+      const size_t channel = (size_t)__builtin_ctz(left);
+      const vf g = vf_set(gradient[channel]);
+      const float *window = weights + channel * vectors * LK_LANES;
+      LK_UNROLL for (size_t k = 0; k < vectors; k++) sum[k] =
+          vf_fma(g, vf_load(window + k * LK_LANES), sum[k]);
+    }
   }
-  // The last run may overlap the one before it.
-  for (size_t x = 0; x < l->width; x += LINE_PIXELS)
-    gradient_pixels(l, lk_least(x, l->width - LINE_PIXELS), vectors, LINE_PIXELS);
+  LK_UNROLL for (size_t k = 0; k < vectors; k++) {
+    float *to = s->to + s->places[k];
+    vf_store(to, vf_load(to) + sum[k]);
+  }
 }
 
-static void gradient_line1(const lk_gradient_line *l) { gradient_line(l, 1); }
-static void gradient_line2(const lk_gradient_line *l) { gradient_line(l, 2); }
-
-LK_INLINE void gather_run(const float *const *taps, size_t count, size_t pixel, size_t first,
-                          size_t pixels, size_t channels, float *to) {
-  vf sum[GATHERED_PIXELS];
-  LK_UNROLL for (size_t p = 0; p < pixels; p++) sum[p] = vf_set(0);
-  for (size_t t = 0; t < count; t++) {
-    const float *from = taps[t] + first * pixel;
-    LK_UNROLL for (size_t p = 0; p < pixels; p++) sum[p] += vf_load(from + p * pixel);
-  }
-  // A pixel's channels are in the first lanes: the next pixel writes over the others.
-  LK_UNROLL for (size_t p = 0; p < pixels; p++) vf_store(to + (first + p) * channels, sum[p]);
-}
-
-static void gather_pixels(const float *const *taps, size_t count, size_t pixel, size_t width,
-                          size_t channels, float *to) {
-  if (width < GATHERED_PIXELS) {
-    for (size_t x = 0; x < width; x++) gather_run(taps, count, pixel, x, 1, channels, to);
-    return;
-  }
-  for (size_t x = 0; x < width; x += GATHERED_PIXELS)
-    gather_run(taps, count, pixel, lk_least(x, width - GATHERED_PIXELS), GATHERED_PIXELS, channels,
-               to);
-}
+#define WINDOW(n)                                                                                  \
+  static void add_window##n(const lk_window_sum *s) { add_window(s, n); }
+WINDOW(1)
+WINDOW(2)
+WINDOW(3)
+WINDOW(4)
+WINDOW(5)
+WINDOW(6)
+WINDOW(7)
+WINDOW(8)
+WINDOW(9)
+WINDOW(10)
+WINDOW(11)
+WINDOW(12)
 
 const lk_blocked_kernels LK_NAME(lk_blocked_kernels) = {
     .lanes = LK_LANES,
@@ -616,6 +613,6 @@ const lk_blocked_kernels LK_NAME(lk_blocked_kernels) = {
     .weight_channels = WEIGHT_CHANNELS,
     .depthwise_weights = depthwise_weights,
     .put_pixels = put_pixels,
-    .gradient_line = {gradient_line1, gradient_line2},
-    .gather_pixels = gather_pixels,
+    .add_window = {add_window1, add_window2, add_window3, add_window4, add_window5, add_window6,
+                   add_window7, add_window8, add_window9, add_window10, add_window11, add_window12},
 };

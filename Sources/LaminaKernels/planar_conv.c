@@ -78,10 +78,10 @@ static void make_taps(const lk_conv2d *c, const plan *p, ptrdiff_t *taps) {
 
 /// Copies an image into the middle of zeros.
 static void pad_image(const lk_conv2d *c, const plan *p, const float *from, float *to) {
+  const size_t area = c->in_height * c->in_width;
   for (size_t i = 0; i < c->in_channels; i++)
-    for (size_t y = 0; y < c->in_height; y++, from += c->in_width)
-      memcpy(to + i * p->plane + (y + c->pad_top) * p->row + c->pad_left, from,
-             c->in_width * sizeof *to);
+    p->kernels->copy_rows(from + i * area, c->in_width, c->in_width, c->in_height,
+                          to + i * p->plane + c->pad_top * p->row + c->pad_left, p->row);
 }
 
 static size_t tap_bytes(const plan *p) {
@@ -245,9 +245,8 @@ static void gradient_worker(void *context, size_t index) {
     const size_t end = lk_share(c->batch, p->chunks, chunk + 1);
     for (size_t image = lk_share(c->batch, p->chunks, chunk); image < end; image++) {
       pad_image(c, p, run->input + image * in_floats, padded);
-      for (size_t y = 0; y < rows; y++)
-        memcpy(gradient + y * p->gradient_row, run->gradient + (image * rows + y) * c->out_width,
-               c->out_width * sizeof *gradient);
+      p->kernels->copy_rows(run->gradient + image * rows * c->out_width, c->out_width, c->out_width,
+                            rows, gradient, p->gradient_row);
       sum_image(run, padded, gradient, sums);
     }
   }

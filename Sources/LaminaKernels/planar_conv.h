@@ -42,6 +42,9 @@ typedef struct lk_planar_kernels {
   void (*tile[LK_PLANAR_CHANNELS])(const lk_planar_tile *tile);
   /// By channels − 1 and taps − 1.
   void (*sums[LK_PLANAR_CHANNELS][LK_PLANAR_TAPS])(const lk_planar_sums *sums);
+  /// Copies `rows` rows of `width` numbers.
+  void (*copy_rows)(const float *from, size_t from_row, size_t width, size_t rows, float *to,
+                    size_t to_row);
   /// to += x, of `count` numbers that fill whole vectors.
   void (*add)(const float *x, size_t count, float *to);
   /// The sum of the lanes of one vector.

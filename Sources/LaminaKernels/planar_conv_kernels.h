@@ -63,6 +63,15 @@ LK_INLINE void planar_sums(const lk_planar_sums *s, size_t channels, size_t taps
       vf_store(s->sums + o * s->sums_channel + j * LK_LANES, sum[o][j]);
 }
 
+static void planar_copy_rows(const float *from, size_t from_row, size_t width, size_t rows,
+                             float *to, size_t to_row) {
+  for (size_t y = 0; y < rows; y++, from += from_row, to += to_row) {
+    size_t x = 0;
+    for (; x + LK_LANES <= width; x += LK_LANES) vf_store(to + x, vf_load(from + x));
+    vf_store_first(to + x, vf_load_first(from + x, (int)(width - x)), (int)(width - x));
+  }
+}
+
 static void planar_add(const float *x, size_t count, float *to) {
   for (size_t i = 0; i < count; i += LK_LANES) vf_store(to + i, vf_load(to + i) + vf_load(x + i));
 }
@@ -100,6 +109,7 @@ const lk_planar_kernels LK_NAME(lk_planar_kernels) = {
     .taps = TAPS,
     .tile = {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6},
     .sums = {EACH_COUNT(SUMS)},
+    .copy_rows = planar_copy_rows,
     .add = planar_add,
     .total = planar_total,
     .add_vectors = planar_add_vectors,
