@@ -334,6 +334,11 @@ private struct Memory {
       TrainingCase(
         ["out_channels": 7, "kernel_size": 3, "dilations": [2, 3], "padding": 1], [2, 4, 12, 17],
         inputHalo: nil),
+      TrainingCase(
+        [
+          "out_channels": 19, "kernel_size": 3, "strides": [2, 3], "dilations": [2, 1],
+          "padding": [2, 1, 0, 2],
+        ], [2, 2, 12, 17], inputHalo: nil),
       TrainingCase(["out_channels": 3, "kernel_size": 1], [2, 2, 3, 2], inputHalo: nil),
     ] { try check(row) }
   }

@@ -297,7 +297,8 @@ struct BlockedConvolution: PreparedLayer {
     }
     var found = plan.blocked(
       from: input, to: output, residual: residual, shapes, threads: context.threads)
-    if context.inputLayouts[0] == .plain,
+    // With more channels, transforms of 5×5 windows gain more than the conversion costs.
+    if context.inputLayouts[0] == .plain, shapes[0][1] <= 4,
       let direct = plan.blocked(
         from: .plain, to: output, residual: residual, shapes, threads: context.threads)
     {
