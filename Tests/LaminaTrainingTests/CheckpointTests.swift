@@ -92,6 +92,25 @@ struct CheckpointTests {
     }
   }
 
+  @Test func aForkedProcessDoesNotKeepTheFolderBusy() throws {
+    try withTemporaryFolder { folder in
+      var store: CheckpointFolder? = try CheckpointFolder(path: folder)
+      let child = fork()
+      if child == 0 {
+        alarm(60)
+        while true { pause() }
+      }
+      try #require(child > 0)
+      defer {
+        kill(child, SIGKILL)
+        waitpid(child, nil, 0)
+      }
+      #expect(try store?.names() == [])
+      store = nil
+      _ = try CheckpointFolder(path: folder)
+    }
+  }
+
   @Test func brokenOnesArePassedOverWithAMessage() throws {
     try withTemporaryFolder { folder in
       let names = [

@@ -41,7 +41,11 @@ public final class CheckpointFolder {
     }
   }
 
-  deinit { close(lock) }
+  deinit {
+    // A process forked from this one may still hold the file, which closing alone would leave locked.
+    flock(lock, LOCK_UN)
+    close(lock)
+  }
 
   /// The checkpoints by name, newest first.
   public func names() throws -> [String] {
