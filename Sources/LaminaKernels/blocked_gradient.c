@@ -404,9 +404,14 @@ static size_t depthwise_floats(const lk_blocked_conv *b) {
          (lk_ceil_div(taps_of(&b->conv), 3) * 3) * lanes;
 }
 
+/// Sums of transformed tiles are 1e-8 of the largest where no input meets an output's gradient.
+static bool sums_transformed_tiles(const lk_blocked_conv *b) {
+  return b->algorithm == LK_CONV_WINOGRAD && b->conv.allow_winograd;
+}
+
 size_t lk_weight_gradient_scratch_bytes(const lk_blocked_conv *b) {
   if (b->algorithm == LK_CONV_DEPTHWISE) return depthwise_floats(b) * sizeof(float);
-  if (b->algorithm == LK_CONV_WINOGRAD) return lk_winograd_weight_gradient_scratch_bytes(b);
+  if (sums_transformed_tiles(b)) return lk_winograd_weight_gradient_scratch_bytes(b);
   const weight_plan p = make_weight_plan(b);
   const size_t sums = p.blocks_out * b->conv.groups * p.lanes * p.steps;
   return (padded_floats(&b->conv, &p) + sums) * sizeof(float);
@@ -607,7 +612,7 @@ void lk_weight_gradient_run(lk_pool *pool, const lk_blocked_conv *b, const float
                             const float *output_gradient, bool adds, float *weight_gradient,
                             void *scratch) {
   const lk_conv2d *c = &b->conv;
-  if (b->algorithm == LK_CONV_WINOGRAD) {
+  if (sums_transformed_tiles(b)) {
     lk_winograd_weight_gradient(pool, b, input, output_gradient, adds, weight_gradient, scratch);
     return;
   }
