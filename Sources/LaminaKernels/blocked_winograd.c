@@ -8,8 +8,13 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/// Tiles in a block at most.
-enum { MAX_TILES = 28 };
+enum {
+  /// Tiles in a block at most.
+  MAX_TILES = 28,
+  /// What the second-level caches keep of maps.
+  CACHED_BYTES = 2 << 20,
+  TILES_AHEAD = 3,
+};
 
 /// Cycles of the transforms of one vector, for each element of a tile.
 static const double INPUT_CYCLES = 2.2, OUTPUT_CYCLES = 1.6;
@@ -20,6 +25,9 @@ typedef struct plan {
   size_t positions, tile_height, tile_width, rows, columns, tiles, blocks, width;
   size_t steps, blocks_in, blocks_out, panels;
   size_t input_position, product_position;
+  /// Whether maps are larger than caches, where no processor foresees which rows a tile reads, and
+  /// have long rows of tiles.
+  bool fetches_ahead;
 } plan;
 
 static plan make_plan(const lk_blocked_conv *b) {
@@ -42,6 +50,8 @@ static plan make_plan(const lk_blocked_conv *b) {
   // An odd number of vectors apart, so that the positions do not meet in one set of a cache.
   p.input_position = (p.blocks_in * p.width | 1) * lanes;
   p.product_position = (2 * p.width | 1) * lanes;
+  const size_t floats = p.blocks_in * b->in.block + p.blocks_out * b->out.block;
+  p.fetches_ahead = p.columns > 2 * TILES_AHEAD && floats * sizeof(float) > CACHED_BYTES;
   return p;
 }
 
@@ -215,6 +225,21 @@ size_t lk_winograd_scratch_bytes(const lk_blocked_conv *b) {
   return worker_floats(&p) * sizeof(float) * (size_t)b->threads;
 }
 
+/// Fetches the pixels that are a tile's own, of the tile that comes some tiles later in its row, or
+/// what lies behind the row.
+static void fetch_ahead(const plan *p, const float *tile, size_t row) {
+  if (!p->fetches_ahead) return;
+  const size_t lanes = p->kernels->lanes;
+  const float *later = tile + TILES_AHEAD * p->tile_width * lanes;
+  for (size_t i = 0; i < p->tile_height; i++)
+    for (size_t j = 0; j < p->tile_width; j++) __builtin_prefetch(later + i * row + j * lanes);
+}
+
+/// The first pixel of a tile of inputs that its neighbours above and to the left do not read.
+static size_t own_pixel(const plan *p, size_t row) {
+  return (p->transforms->height - 1) * row + (p->transforms->width - 1) * p->kernels->lanes;
+}
+
 typedef struct run {
   const lk_blocked_conv *conv;
   plan plan;
@@ -258,9 +283,9 @@ static void transform_inputs(const run *run, size_t first, size_t count, float *
       const float *from = run->input + block * map->block + image * map->image;
       float *to = inputs + (block * count + t) * lanes;
       if (is_inside) {
-        p->transforms->input(from + (y + halo) * (ptrdiff_t)map->row +
-                                 (x + halo) * (ptrdiff_t)lanes,
-                             map->row, to, p->input_position);
+        from += (y + halo) * (ptrdiff_t)map->row + (x + halo) * (ptrdiff_t)lanes;
+        fetch_ahead(p, from + own_pixel(p, map->row), map->row);
+        p->transforms->input(from, map->row, to, p->input_position);
       } else {
         copy_edge(map, (ptrdiff_t)conv->in_height, (ptrdiff_t)conv->in_width, from, y, x, rows,
                   columns, edge);
@@ -316,6 +341,7 @@ static void transform_outputs(const run *run, size_t block, size_t first, size_t
     if (run->residual)
       target.residual = run->residual + block * b->residual.block + image * b->residual.image +
                         (y + b->residual.halo) * b->residual.row + (x + b->residual.halo) * lanes;
+    fetch_ahead(p, target.to, b->out.row);
     p->transforms->output(products + t * lanes, p->product_position, &target);
     for (size_t i = 0; i < target.height; i++)
       lk_clear_halo(b, lanes, map, y + i, x, x + target.width);
@@ -442,6 +468,7 @@ static void transform_piece(void *context, size_t index) {
     size_t row = map->row;
     if (y >= -halo && y + rows <= height + halo && x >= -halo && x + columns <= width + halo) {
       from += (y + halo) * (ptrdiff_t)map->row + (x + halo) * (ptrdiff_t)lanes;
+      fetch_ahead(p, from + (is_input ? own_pixel(p, row) : 0), row);
     } else {
       copy_edge(map, height, width, from, y, x, rows, columns, edge);
       from = edge;
