@@ -26,11 +26,28 @@ enum PluginProbe {
   /// Most bytes of the text that a child gives.
   private static let textLimit = 1 << 20
 
-  /// Runs `body` in a child for at most `seconds`, then ends the child and all that it started.
+  /// Children that may take too long: one also does when another thread of this process held a lock as it was made,
+  /// which it never sees released, whatever the plugin does.
+  private static let attempts = 2
+
+  /// Runs `body` in a child for at most `seconds`, and once more where that was too short, and ends each child with all
+  /// that it started.
   ///
   /// - Throws: `io` when the system makes no child.
   static func run(seconds: Double, _ body: () throws -> String) throws -> Verdict {
     #if os(Linux)
+      for _ in 0..<attempts {
+        if let verdict = try attempt(seconds, body) { return verdict }
+      }
+      return .lost("took longer than \(Int(seconds)) s")
+    #else
+      return .done(try body())
+    #endif
+  }
+
+  #if os(Linux)
+    /// nil for a child that took longer.
+    private static func attempt(_ seconds: Double, _ body: () throws -> String) throws -> Verdict? {
       var ends: [Int32] = [-1, -1]
       guard pipe(&ends) == 0 else { throw LaminaError(.io, "the system makes no pipe") }
       for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
@@ -58,18 +75,14 @@ enum PluginProbe {
         while waitpid(child, &status, 0) < 0, errno == EINTR {}
       }
       if let answer { return answer }
-      guard hasEnded else { return .lost("took longer than \(Int(seconds)) s") }
+      guard hasEnded else { return nil }
       let signal = status & 0x7F
       return .lost(
         signal == 0
           ? "ended the process with status \(status >> 8 & 0xFF)"
           : "ended by signal \(signal)\(name(of: signal))")
-    #else
-      return .done(try body())
-    #endif
-  }
+    }
 
-  #if os(Linux)
     private static func name(of signal: Int32) -> String {
       switch signal {
       case SIGSEGV: " (segmentation fault)"
