@@ -3,6 +3,7 @@
 #ifndef BLOCKED_H
 #define BLOCKED_H
 #include "lamina_kernels.h"
+#include "sizes.h"
 
 enum {
   LK_MAX_TILE_PIXELS = 14,
@@ -145,10 +146,6 @@ extern const lk_blocked_kernels lk_blocked_kernels_scalar, lk_blocked_kernels_ne
     lk_blocked_kernels_avx2, lk_blocked_kernels_avx512;
 
 const lk_blocked_kernels *lk_blocked_kernels_for(lk_isa isa);
-
-static inline size_t lk_least(size_t a, size_t b) { return a < b ? a : b; }
-static inline size_t lk_most(size_t a, size_t b) { return a > b ? a : b; }
-static inline size_t lk_ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 
 /// to = from, or to += from.
 static inline void lk_put(const float *from, size_t count, bool adds, float *to) {

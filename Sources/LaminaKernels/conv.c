@@ -29,8 +29,6 @@ static lk_product make_product(const lk_conv2d *conv, const lk_gemm_kernels *ker
   };
 }
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 const char *lk_f32_conv2d_algorithm(const lk_conv2d *conv) {
   return lk_is_depthwise(conv) ? "depthwise" : "gemm";
 }
@@ -48,7 +46,7 @@ static void pack_panels(const lk_conv2d *conv, const lk_product *p, const float 
   const size_t panel_rows = lk_panel_rows(p->kernels, p->rows);
   for (size_t group = 0; group < p->groups; group++, weight += p->rows * p->depth)
     for (size_t row = 0; row < p->rows; row += panel_rows) {
-      const size_t rows = least(panel_rows, p->rows - row);
+      const size_t rows = lk_least(panel_rows, p->rows - row);
       const float *from = weight + row * p->depth;
       if (taps == 1) {
         p->kernels->pack_columns(from, p->depth, rows, p->depth, 1, to, rows);
@@ -83,13 +81,13 @@ static void pack_patches(const lk_product *p, size_t group, size_t k_first, size
     const size_t image = (first + lane) / p->image_columns;
     const size_t pixel = (first + lane) % p->image_columns;
     const size_t y = pixel / conv->out_width, x = pixel % conv->out_width;
-    const size_t length = least(conv->out_width - x, count - lane);
+    const size_t length = lk_least(conv->out_width - x, count - lane);
     const float *base = p->b + (image * conv->in_channels + group * channels) * plane;
     size_t tap = k_first / channels, channel = k_first % channels;
     size_t tap_y = tap / conv->kernel_width, tap_x = tap % conv->kernel_width;
     float *line = to + lane;
     for (size_t left = k; left > 0;) {
-      const size_t n = least(channels - channel, left);
+      const size_t n = lk_least(channels - channel, left);
       const ptrdiff_t in_y = (ptrdiff_t)(y * conv->stride_height + tap_y * conv->dilation_height) -
                              (ptrdiff_t)conv->pad_top;
       const ptrdiff_t in_x = (ptrdiff_t)(x * conv->stride_width + tap_x * conv->dilation_width) -
@@ -97,7 +95,7 @@ static void pack_patches(const lk_product *p, size_t group, size_t k_first, size
       lk_patch_run run = {.stride = stride, .count = length, .from = base};
       if (in_y >= 0 && in_y < (ptrdiff_t)conv->in_height && in_x < in_width) {
         run.first = in_x >= 0 ? 0 : (size_t)((stride - 1 - in_x) / stride);
-        run.end = least((size_t)((in_width - 1 - in_x) / stride) + 1, length);
+        run.end = lk_least((size_t)((in_width - 1 - in_x) / stride) + 1, length);
         run.from += (ptrdiff_t)(channel * plane) + in_y * in_width + in_x;
       }
       p->kernels->pack_run(&run, plane, n, line, width);

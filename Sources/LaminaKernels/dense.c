@@ -2,10 +2,6 @@
 
 #include <stdatomic.h>
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-static size_t most(size_t a, size_t b) { return a > b ? a : b; }
-static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
-
 size_t lk_f32_dense_scratch_bytes(size_t rows, size_t inputs, size_t outputs, int threads) {
   return lk_f32_gemm_scratch_bytes(rows, outputs, inputs, threads);
 }
@@ -24,8 +20,8 @@ void lk_f32_dense(lk_pool *pool, size_t rows, size_t inputs, size_t outputs, con
 
 size_t lk_f32_dense_gradients_scratch_bytes(size_t rows, size_t inputs, size_t outputs,
                                             int threads) {
-  return most(lk_f32_gemm_scratch_bytes(rows, inputs, outputs, threads),
-              lk_f32_gemm_scratch_bytes(outputs, inputs, rows, threads));
+  return lk_most(lk_f32_gemm_scratch_bytes(rows, inputs, outputs, threads),
+                 lk_f32_gemm_scratch_bytes(outputs, inputs, rows, threads));
 }
 
 // Small products and the sums of columns share one loop: at first the products' items, then pieces
@@ -53,7 +49,8 @@ static void run_item(const run *run, size_t item, float *scratch) {
   const lk_dense_gradients *g = run->gradients;
   const size_t first = item * SUM_COLUMNS;
   run->kernels->sum_rows(g->dy + first, run->outputs, run->rows,
-                         least(SUM_COLUMNS, run->outputs - first), g->adds_bias, g->dbias + first);
+                         lk_least(SUM_COLUMNS, run->outputs - first), g->adds_bias,
+                         g->dbias + first);
 }
 
 static void worker(void *context, size_t index) {
@@ -92,9 +89,9 @@ void lk_f32_dense_gradients(lk_pool *pool, size_t rows, size_t inputs, size_t ou
     const lk_direct direct = lk_make_direct(p, threads);
     run.direct[run.direct_count++] = direct;
     run.items += direct.items;
-    run.worker_floats = most(run.worker_floats, lk_direct_worker_floats(p->depth));
+    run.worker_floats = lk_most(run.worker_floats, lk_direct_worker_floats(p->depth));
   }
-  if (g->dbias) run.items += ceil_div(outputs, SUM_COLUMNS);
+  if (g->dbias) run.items += lk_ceil_div(outputs, SUM_COLUMNS);
   const size_t workers = lk_is_tiny(rows * inputs * outputs) ? 1 : (size_t)threads;
-  lk_parallel_for(pool, least(workers, run.items), worker, &run);
+  lk_parallel_for(pool, lk_least(workers, run.items), worker, &run);
 }

@@ -1,10 +1,9 @@
 #include "depthwise.h"
+#include "sizes.h"
 
 #include <stdatomic.h>
 
 enum { STRIP_BYTES = 24 << 10, MIN_STRIP_ROWS = 8, SLACK = 32 };
-
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 static const lk_depthwise_kernels *kernels_for(lk_isa isa) {
   switch (isa) {
@@ -39,7 +38,7 @@ static strip make_strip(const lk_conv2d *conv) {
   const size_t fitting = STRIP_BYTES / row_bytes;
   s.out_rows = fitting > span_y ? (fitting - span_y) / conv->stride_height + 1 : 1;
   if (s.out_rows < MIN_STRIP_ROWS) s.out_rows = MIN_STRIP_ROWS;
-  s.out_rows = least(s.out_rows, conv->out_height);
+  s.out_rows = lk_least(s.out_rows, conv->out_height);
   s.rows = (s.out_rows - 1) * conv->stride_height + span_y;
   return s;
 }
@@ -96,7 +95,7 @@ static void worker(void *context, size_t index) {
   while ((channel = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < channels) {
     const float *input = run->input + channel * conv->in_height * conv->in_width;
     for (size_t y = 0; y < conv->out_height; y += s->out_rows) {
-      const size_t rows = least(s->out_rows, conv->out_height - y);
+      const size_t rows = lk_least(s->out_rows, conv->out_height - y);
       fill(run, input, y * conv->stride_height,
            s->rows - (s->out_rows - rows) * conv->stride_height, picture);
       for (size_t m = 0; m < multiplier; m++) {
@@ -138,5 +137,5 @@ void lk_f32_depthwise(lk_pool *pool, lk_isa isa, const lk_conv2d *conv, const fl
              .scratch = scratch,
              .strip = make_strip(conv)};
   const size_t channels = conv->batch * conv->in_channels;
-  lk_parallel_for(pool, least((size_t)lk_pool_thread_count(pool), channels), worker, &run);
+  lk_parallel_for(pool, lk_least((size_t)lk_pool_thread_count(pool), channels), worker, &run);
 }

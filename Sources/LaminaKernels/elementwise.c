@@ -1,4 +1,5 @@
 #include "elementwise.h"
+#include "sizes.h"
 
 #include <math.h>
 
@@ -21,8 +22,6 @@ static const lk_elementwise_variant *variant(void) {
 /// Elements per task: fixed, so that results do not depend on the number of threads.
 enum { CHUNK = 32768 };
 
-static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
-
 // ------------------------------------------------------------------------------------------------
 // Unary
 
@@ -38,7 +37,7 @@ typedef struct unary_call {
 
 static void unary_task(void *context, size_t index) {
   const unary_call *call = context;
-  const size_t start = index * CHUNK, n = smaller(CHUNK, call->count - start);
+  const size_t start = index * CHUNK, n = lk_least(CHUNK, call->count - start);
   const float *x = call->x + start;
   float *y = call->y + start;
   if (call->scalar)
@@ -69,7 +68,7 @@ typedef struct unary_gradient_call {
 
 static void unary_gradient_task(void *context, size_t index) {
   const unary_gradient_call *call = context;
-  const size_t start = index * CHUNK, n = smaller(CHUNK, call->count - start);
+  const size_t start = index * CHUNK, n = lk_least(CHUNK, call->count - start);
   const float *v = call->v + start, *dy = call->dy + start;
   float *dx = call->dx + start;
   if (call->derivative)
@@ -180,9 +179,9 @@ static void binary_task(void *context, size_t task) {
   const size_t a_stride = shape->a_strides[shape->rank - 1];
   const size_t b_stride = shape->b_strides[shape->rank - 1];
   const size_t start = task % call->pieces * CHUNK;
-  const size_t n = smaller(CHUNK, call->inner - start);
+  const size_t n = lk_least(CHUNK, call->inner - start);
   const size_t first = task / call->pieces * call->rows_per_task;
-  const size_t end = smaller(first + call->rows_per_task, call->rows);
+  const size_t end = lk_least(first + call->rows_per_task, call->rows);
   row_position at = position_of(shape, first);
   for (size_t row = first; row < end; row++, next_row(shape, &at)) {
     const float *a = call->a + at.a + start * a_stride, *b = call->b + at.b + start * b_stride;

@@ -2,9 +2,6 @@
 
 #include <stdatomic.h>
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
-
 const lk_gemm_kernels *lk_gemm_kernels_for(lk_isa isa) {
   switch (isa) {
 #if defined(__x86_64__)
@@ -22,7 +19,7 @@ const lk_gemm_kernels *lk_gemm_kernels_for(lk_isa isa) {
 }
 
 size_t lk_panel_rows(const lk_gemm_kernels *kernels, size_t rows) {
-  return rows == 0 ? 1 : ceil_div(rows, ceil_div(rows, kernels->rows));
+  return rows == 0 ? 1 : lk_ceil_div(rows, lk_ceil_div(rows, kernels->rows));
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -52,14 +49,14 @@ static size_t block_panels(size_t rows, size_t block_depth) {
 static plan make_plan(const lk_product *product, int threads) {
   plan p;
   p.panel_rows = lk_panel_rows(product->kernels, product->rows);
-  p.row_panels = ceil_div(product->rows, p.panel_rows);
+  p.row_panels = lk_ceil_div(product->rows, p.panel_rows);
   p.panel_columns = 2 * product->kernels->lanes;
-  p.column_panels = ceil_div(product->columns, p.panel_columns);
-  p.depth_blocks = ceil_div(product->depth, depth_limit(product->rows, product->kernels->rows));
+  p.column_panels = lk_ceil_div(product->columns, p.panel_columns);
+  p.depth_blocks = lk_ceil_div(product->depth, depth_limit(product->rows, product->kernels->rows));
   if (p.depth_blocks == 0) p.depth_blocks = 1;
-  p.block_depth = ceil_div(product->depth, p.depth_blocks);
+  p.block_depth = lk_ceil_div(product->depth, p.depth_blocks);
 
-  p.column_items = ceil_div(p.column_panels, block_panels(product->rows, p.block_depth));
+  p.column_items = lk_ceil_div(p.column_panels, block_panels(product->rows, p.block_depth));
   p.row_items = 1;
   const size_t wanted = threads > 1 ? 3 * (size_t)threads : 1;
   while (product->groups * p.column_items * p.row_items < wanted) {
@@ -72,15 +69,15 @@ static plan make_plan(const lk_product *product, int threads) {
     else
       break;
   }
-  p.item_row_panels = ceil_div(p.row_panels, p.row_items);
-  p.row_items = ceil_div(p.row_panels, p.item_row_panels);
-  p.item_column_panels = ceil_div(p.column_panels, p.column_items);
-  p.column_items = ceil_div(p.column_panels, p.item_column_panels);
+  p.item_row_panels = lk_ceil_div(p.row_panels, p.row_items);
+  p.row_items = lk_ceil_div(p.row_panels, p.item_row_panels);
+  p.item_column_panels = lk_ceil_div(p.column_panels, p.column_items);
+  p.column_items = lk_ceil_div(p.column_panels, p.item_column_panels);
   return p;
 }
 
 static size_t worker_floats(size_t rows, size_t depth) {
-  const size_t block_depth = least(depth, depth_limit(rows, LK_MAX_ROWS));
+  const size_t block_depth = lk_least(depth, depth_limit(rows, LK_MAX_ROWS));
   const size_t b_panels = block_panels(rows, block_depth);
   return block_depth * (b_panels * 2 * LK_MAX_LANES + LK_MAX_ROWS + 2);
 }
@@ -155,10 +152,10 @@ static columns make_columns(const block *block, size_t panel, size_t first_panel
   const lk_product *p = block->product;
   const size_t lanes = p->kernels->lanes, width = 2 * lanes;
   columns c = {.first = panel * width, .lanes = lanes};
-  c.count = least(p->columns - c.first, width);
+  c.count = lk_least(p->columns - c.first, width);
   c.ldb = c.count > lanes ? width : lanes;
   c.tail = c.count % lanes <= p->kernels->tail_columns ? c.count % lanes : 0;
-  c.vectors = (c.count - c.tail + lanes - 1) / lanes;
+  c.vectors = lk_ceil_div(c.count - c.tail, lanes);
   if (p->packed_b) {
     c.b = p->packed_b + c.first * p->depth + block->k_first * c.ldb;
   } else if (packed_b) {
@@ -182,17 +179,18 @@ static void worker(void *context, size_t index) {
   while ((item = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < run->items) {
     const size_t key = item / plan->row_items;
     const size_t first_row_panel = item % plan->row_items * plan->item_row_panels;
-    const size_t end_row_panel = least(first_row_panel + plan->item_row_panels, plan->row_panels);
+    const size_t end_row_panel =
+        lk_least(first_row_panel + plan->item_row_panels, plan->row_panels);
     const size_t first_panel = key % plan->column_items * plan->item_column_panels;
-    const size_t panels = least(plan->item_column_panels, plan->column_panels - first_panel);
+    const size_t panels = lk_least(plan->item_column_panels, plan->column_panels - first_panel);
     const bool in_place = !p->packed_b && !p->convolution && !p->transpose_b &&
                           p->rows <= kernels->rows && panels == 1 &&
                           (first_panel + 1) * plan->panel_columns <= p->columns;
     const float *packed_b = in_place ? NULL : b_scratch;
     block block = {.product = p, .group = key / plan->column_items};
     for (size_t b = 0; b < plan->depth_blocks; b++) {
-      block.k_first = least(b * plan->block_depth, p->depth);
-      block.k = least(plan->block_depth, p->depth - block.k_first);
+      block.k_first = lk_least(b * plan->block_depth, p->depth);
+      block.k = lk_least(plan->block_depth, p->depth - block.k_first);
       if (!p->packed_b && !in_place && !(plan->depth_blocks == 1 && packed_key == key)) {
         for (size_t i = 0; i < panels; i++) {
           const columns c = make_columns(&block, first_panel + i, first_panel, b_scratch);
@@ -207,7 +205,7 @@ static void worker(void *context, size_t index) {
       size_t waiting = 0;
       for (size_t panel = first_row_panel; panel < end_row_panel; panel++) {
         const size_t row = panel * plan->panel_rows;
-        const size_t rows = least(plan->panel_rows, p->rows - row);
+        const size_t rows = lk_least(plan->panel_rows, p->rows - row);
         const float *a = a_scratch;
         if (p->packed_a)
           a = p->packed_a + block.group * p->packed_a_stride + row * p->depth +
@@ -245,7 +243,7 @@ void lk_run_product(lk_pool *pool, const lk_product *product, void *scratch) {
   run.plan = make_plan(product, threads);
   run.worker_floats = worker_floats(product->rows, product->depth);
   run.items = product->groups * run.plan.column_items * run.plan.row_items;
-  lk_parallel_for(pool, least((size_t)threads, run.items), worker, &run);
+  lk_parallel_for(pool, lk_least((size_t)threads, run.items), worker, &run);
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -267,12 +265,10 @@ static void pack_matrix(const lk_product *p, size_t group, size_t k_first, size_
     p->kernels->pack_rows(p->b + k_first * p->ldb + first, p->ldb, count, k, 1, to, width);
 }
 
-static size_t most(size_t a, size_t b) { return a > b ? a : b; }
-
 size_t lk_f32_gemm_scratch_bytes(size_t m, size_t n, size_t k, int threads) {
   const size_t direct = lk_direct_worker_floats(k) * sizeof(float);
-  return most(lk_product_scratch_bytes(m, n, k, threads),
-              direct * (size_t)(threads < 1 ? 1 : threads));
+  return lk_most(lk_product_scratch_bytes(m, n, k, threads),
+                 direct * (size_t)(threads < 1 ? 1 : threads));
 }
 
 typedef struct dots {
@@ -286,7 +282,7 @@ enum { DOTS = 64 };
 static void dots_task(void *context, size_t index) {
   const dots *d = context;
   const lk_product *p = d->product;
-  const size_t row = index * DOTS, rows = least(DOTS, d->rows - row);
+  const size_t row = index * DOTS, rows = lk_least(DOTS, d->rows - row);
   float same[DOTS];
   const float *bias = p->column_bias;
   if (bias && p->columns > 1) {
@@ -318,10 +314,10 @@ void lk_run_matrices(lk_pool *pool, const lk_product *product, void *scratch) {
   dots d = {.product = p};
   if (p->columns == 1 && !p->transpose_a && (p->transpose_b || p->ldb == 1)) {
     d.a = p->a, d.lda = p->lda, d.rows = p->rows, d.x = p->b, d.ldc = p->ldc;
-    lk_parallel_for(pool, ceil_div(p->rows, DOTS), dots_task, &d);
+    lk_parallel_for(pool, lk_ceil_div(p->rows, DOTS), dots_task, &d);
   } else if (p->rows == 1 && p->transpose_b && (!p->transpose_a || p->lda == 1)) {
     d.a = p->b, d.lda = p->ldb, d.rows = p->columns, d.x = p->a, d.ldc = 1;
-    lk_parallel_for(pool, ceil_div(p->columns, DOTS), dots_task, &d);
+    lk_parallel_for(pool, lk_ceil_div(p->columns, DOTS), dots_task, &d);
   } else if (lk_is_direct(p)) {
     lk_run_direct(pool, p, scratch);
   } else {
@@ -340,7 +336,7 @@ void lk_f32_gemm(lk_pool *pool, size_t m, size_t n, size_t k, float alpha, const
 }
 
 size_t lk_f32_gemm_packed_bytes(size_t n, size_t k) {
-  return sizeof(packed_header) + ceil_div(n, LK_MAX_LANES) * LK_MAX_LANES * k * sizeof(float);
+  return sizeof(packed_header) + lk_ceil_div(n, LK_MAX_LANES) * LK_MAX_LANES * k * sizeof(float);
 }
 
 void lk_f32_gemm_pack(size_t n, size_t k, const float *b, size_t ldb, bool transpose_b,
@@ -352,7 +348,7 @@ void lk_f32_gemm_pack(size_t n, size_t k, const float *b, size_t ldb, bool trans
       .kernels = lk_gemm_kernels_for(header->isa), .b = b, .ldb = ldb, .transpose_b = transpose_b};
   const size_t lanes = product.kernels->lanes;
   for (size_t column = 0; column < n; column += 2 * lanes) {
-    const size_t count = least(2 * lanes, n - column);
+    const size_t count = lk_least(2 * lanes, n - column);
     pack_matrix(&product, 0, 0, k, column, count, to + column * k,
                 count > lanes ? 2 * lanes : lanes);
   }
@@ -360,12 +356,13 @@ void lk_f32_gemm_pack(size_t n, size_t k, const float *b, size_t ldb, bool trans
 
 /// Floats of the rows of A where they are few: those are packed once for all columns.
 static size_t packed_row_floats(size_t m, size_t k) {
-  return m * k <= 1 << 20 ? ceil_div(m * k, 16) * 16 : 0;
+  return m * k <= 1 << 20 ? lk_ceil_div(m * k, 16) * 16 : 0;
 }
 
 size_t lk_f32_gemm_packed_scratch_bytes(size_t m, size_t n, size_t k, int threads) {
-  return most(lk_f32_gemm_scratch_bytes(m, n, k, threads),
-              packed_row_floats(m, k) * sizeof(float) + lk_product_scratch_bytes(m, n, k, threads));
+  return lk_most(lk_f32_gemm_scratch_bytes(m, n, k, threads),
+                 packed_row_floats(m, k) * sizeof(float) +
+                     lk_product_scratch_bytes(m, n, k, threads));
 }
 
 typedef struct row_packing {
@@ -377,7 +374,8 @@ typedef struct row_packing {
 static void pack_row_panel(void *context, size_t index) {
   const row_packing *packing = context;
   const lk_product *p = packing->product;
-  const size_t row = index * packing->panel_rows, rows = least(packing->panel_rows, p->rows - row);
+  const size_t row = index * packing->panel_rows,
+               rows = lk_least(packing->panel_rows, p->rows - row);
   float *to = packing->to + row * p->depth;
   if (p->transpose_a)
     p->kernels->pack_rows(p->a + row, p->lda, rows, p->depth, p->alpha, to, rows);
@@ -414,7 +412,7 @@ void lk_f32_gemm_packed(lk_pool *pool, size_t m, size_t n, size_t k, float alpha
   const size_t row_floats = packed_row_floats(m, k);
   if (row_floats > 0) {
     row_packing packing = {&product, lk_panel_rows(product.kernels, m), scratch};
-    lk_parallel_for(pool, ceil_div(m, packing.panel_rows), pack_row_panel, &packing);
+    lk_parallel_for(pool, lk_ceil_div(m, packing.panel_rows), pack_row_panel, &packing);
     product.packed_a = packing.to;
   }
   lk_run_product(pool, &product, (float *)scratch + row_floats);

@@ -6,6 +6,7 @@
 #ifndef GEMM_H
 #define GEMM_H
 #include "lamina_kernels.h"
+#include "sizes.h"
 
 enum { LK_MAX_ROWS = 14, LK_MAX_LANES = 16 };
 

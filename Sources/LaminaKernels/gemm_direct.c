@@ -2,10 +2,6 @@
 
 #include <stdatomic.h>
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-static size_t most(size_t a, size_t b) { return a > b ? a : b; }
-static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
-
 // Work is cut into items of some vectors of columns × some row panels. The depth is not cut: a
 // column panel, packed or in place, is to stay in the caches while the row panels pass.
 
@@ -31,7 +27,7 @@ bool lk_is_direct(const lk_product *p) {
 }
 
 static size_t item_vectors(size_t depth) {
-  return most(ITEM_VECTORS, least(MAX_ITEM_VECTORS, ITEM_BLOCK / most(depth, 1)));
+  return lk_most(ITEM_VECTORS, lk_least(MAX_ITEM_VECTORS, ITEM_BLOCK / lk_most(depth, 1)));
 }
 
 size_t lk_direct_worker_floats(size_t depth) {
@@ -45,18 +41,19 @@ lk_direct lk_make_direct(const lk_product *product, int threads) {
   lk_direct d = {.product = *p, .column_items = 1, .row_items = 1};
   if (p->rows == 0 || p->columns == 0) return d;
   const bool crowded = !p->transpose_a && p->lda % SAME_SET == 0;
-  const size_t limit = crowded ? least(SAME_SET_ROWS, p->kernels->rows) : p->kernels->rows;
-  d.panel_rows = ceil_div(p->rows, ceil_div(p->rows, limit));
-  d.row_panels = ceil_div(p->rows, d.panel_rows);
-  d.vectors = ceil_div(p->columns, p->kernels->lanes);
+  const size_t limit = crowded ? lk_least(SAME_SET_ROWS, p->kernels->rows) : p->kernels->rows;
+  d.panel_rows = lk_ceil_div(p->rows, lk_ceil_div(p->rows, limit));
+  d.row_panels = lk_ceil_div(p->rows, d.panel_rows);
+  d.vectors = lk_ceil_div(p->columns, p->kernels->lanes);
   const bool is_tiny = lk_is_tiny(p->rows * p->columns * p->depth);
   const size_t t = threads < 1 || is_tiny ? 1 : (size_t)threads;
   d.unit = p->packed_b ? 2 : 1;
-  const size_t units = ceil_div(d.vectors, d.unit), widest = item_vectors(p->depth) / d.unit;
-  d.column_items = least(units, t * ceil_div(units, t * widest));
+  const size_t units = lk_ceil_div(d.vectors, d.unit), widest = item_vectors(p->depth) / d.unit;
+  d.column_items = lk_least(units, t * lk_ceil_div(units, t * widest));
   if (t > 1) {
-    const size_t wanted = ceil_div(t, d.column_items), many = ceil_div(3 * t, d.column_items);
-    d.row_items = least(d.row_panels, most(wanted, least(many, d.row_panels / ITEM_ROW_PANELS)));
+    const size_t wanted = lk_ceil_div(t, d.column_items), many = lk_ceil_div(3 * t, d.column_items);
+    d.row_items =
+        lk_least(d.row_panels, lk_most(wanted, lk_least(many, d.row_panels / ITEM_ROW_PANELS)));
   }
   d.items = d.column_items * d.row_items;
   return d;
@@ -69,8 +66,8 @@ static void find_panels(const lk_direct *d, size_t first, size_t end, bool packs
   const lk_product *p = &d->product;
   const size_t lanes = p->kernels->lanes;
   for (size_t v = first; v < end; v += 2, b++, ldb++) {
-    const size_t column = v * lanes, width = least(2, end - v) * lanes;
-    const size_t count = least(width, p->columns - column);
+    const size_t column = v * lanes, width = lk_least(2, end - v) * lanes;
+    const size_t count = lk_least(width, p->columns - column);
     if (p->packed_b) {
       *b = p->packed_b + column * p->depth;
       *ldb = width;
@@ -97,22 +94,22 @@ void lk_run_direct_item(const lk_direct *d, size_t item, float *scratch) {
   const size_t column_item = item / d->row_items, row_item = item % d->row_items;
   const size_t first_panel = d->row_panels * row_item / d->row_items;
   const size_t end_panel = d->row_panels * (row_item + 1) / d->row_items;
-  const size_t units = ceil_div(d->vectors, d->unit);
+  const size_t units = lk_ceil_div(d->vectors, d->unit);
   const size_t first = units * column_item / d->column_items * d->unit;
-  const size_t end = least(d->vectors, units * (column_item + 1) / d->column_items * d->unit);
+  const size_t end = lk_least(d->vectors, units * (column_item + 1) / d->column_items * d->unit);
   const bool crowded = p->ldb % SAME_SET == 0 && end_panel - first_panel > 2;
   const float *b[MAX_ITEM_VECTORS / 2];
   size_t ldb[MAX_ITEM_VECTORS / 2];
   find_panels(d, first, end, p->transpose_b || crowded, scratch, b, ldb);
   for (size_t panel = first_panel; panel < end_panel; panel++) {
-    const size_t row = panel * d->panel_rows, rows = least(d->panel_rows, p->rows - row);
+    const size_t row = panel * d->panel_rows, rows = lk_least(d->panel_rows, p->rows - row);
     for (size_t v = first, i = 0; v < end; v += 2, i++) {
-      const size_t column = v * kernels->lanes, vectors = least(2, end - v);
+      const size_t column = v * kernels->lanes, vectors = lk_least(2, end - v);
       const size_t at = row * p->ldc + column;
       const lk_tile tile = {
           .c = p->c + at,
           .ldc = p->ldc,
-          .columns = least(vectors * kernels->lanes, p->columns - column),
+          .columns = lk_least(vectors * kernels->lanes, p->columns - column),
           .c_scale = p->beta,
           .row_bias = p->row_bias ? p->row_bias + row : NULL,
           .column_bias = p->column_bias ? p->column_bias + column : NULL,
@@ -148,5 +145,5 @@ void lk_run_direct(lk_pool *pool, const lk_product *product, void *scratch) {
   const lk_direct direct = lk_make_direct(product, threads);
   run run = {.direct = &direct, .scratch = scratch};
   run.worker_floats = lk_direct_worker_floats(product->depth);
-  lk_parallel_for(pool, least((size_t)threads, direct.items), worker, &run);
+  lk_parallel_for(pool, lk_least((size_t)threads, direct.items), worker, &run);
 }

@@ -370,42 +370,27 @@ static void sum_rows(const float *from, size_t ld, size_t rows, size_t columns, 
   }
 }
 
+#define TO_6(f, v) f##_1x##v, f##_2x##v, f##_3x##v, f##_4x##v, f##_5x##v, f##_6x##v
+#if ROWS > 6
+#define TO_12(f, v) TO_6(f, v), f##_7x##v, f##_8x##v, f##_9x##v, f##_10x##v, f##_11x##v, f##_12x##v
+#else
+#define TO_12 TO_6
+#endif
+#if ROWS > 12
+#define TO_14(f, v) TO_12(f, v), f##_13x##v, f##_14x##v
+#else
+#define TO_14 TO_12
+#endif
+#define TABLE(f)                                                                                   \
+  {                                                                                                \
+    {TO_14(f, 1)}, { TO_14(f, 2) }                                                                 \
+  }
+
 const lk_gemm_kernels LK_NAME(lk_f32_gemm_kernels) = {
     .rows = ROWS,
     .lanes = LK_LANES,
-    .tile = {{tile_1x1, tile_2x1, tile_3x1, tile_4x1, tile_5x1, tile_6x1,
-#if ROWS > 6
-              tile_7x1, tile_8x1, tile_9x1, tile_10x1, tile_11x1, tile_12x1,
-#endif
-#if ROWS > 12
-              tile_13x1, tile_14x1
-#endif
-             },
-             {tile_1x2, tile_2x2, tile_3x2, tile_4x2, tile_5x2, tile_6x2,
-#if ROWS > 6
-              tile_7x2, tile_8x2, tile_9x2, tile_10x2, tile_11x2, tile_12x2,
-#endif
-#if ROWS > 12
-              tile_13x2, tile_14x2
-#endif
-             }},
-    .row_tile =
-        {{row_tile_1x1, row_tile_2x1, row_tile_3x1, row_tile_4x1, row_tile_5x1, row_tile_6x1,
-#if ROWS > 6
-          row_tile_7x1, row_tile_8x1, row_tile_9x1, row_tile_10x1, row_tile_11x1, row_tile_12x1,
-#endif
-#if ROWS > 12
-          row_tile_13x1, row_tile_14x1
-#endif
-         },
-         {row_tile_1x2, row_tile_2x2, row_tile_3x2, row_tile_4x2, row_tile_5x2, row_tile_6x2,
-#if ROWS > 6
-          row_tile_7x2, row_tile_8x2, row_tile_9x2, row_tile_10x2, row_tile_11x2, row_tile_12x2,
-#endif
-#if ROWS > 12
-          row_tile_13x2, row_tile_14x2
-#endif
-         }},
+    .tile = TABLE(tile),
+    .row_tile = TABLE(row_tile),
     .tail_columns = TAIL_COLUMNS,
 #if TAIL_COLUMNS > 2
     .tail = {tail_1, tail_2, tail_3, tail_4, tail_5, tail_6, tail_7, tail_8},

@@ -1,4 +1,5 @@
 #include "normalization.h"
+#include "sizes.h"
 
 #include <math.h>
 
@@ -22,8 +23,6 @@ static const lk_normalization_variant *variant(void) {
 
 /// Elements per task: fixed, so that results do not depend on the number of threads.
 enum { CHUNK = 32768 };
-
-static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 /// A loop over units of work of `unit` elements each, several to a task, or over pieces of
 /// LK_COLUMNS columns of each unit.
@@ -49,7 +48,7 @@ typedef struct call {
 static void call_task(void *context, size_t task) {
   const call *c = context;
   const size_t first = task * c->units_per_task;
-  const size_t end = smaller(first + c->units_per_task, c->units);
+  const size_t end = lk_least(first + c->units_per_task, c->units);
   for (size_t unit = first; unit < end; unit++) c->body(c, unit);
 }
 
@@ -63,12 +62,12 @@ static void run(lk_pool *pool, call *c, size_t units, size_t unit_elements) {
 /// The columns of [outer, length, inner] in pieces.
 static void run_columns(lk_pool *pool, call *c, size_t outer) {
   c->pieces = (c->inner + LK_COLUMNS - 1) / LK_COLUMNS;
-  run(pool, c, outer * c->pieces, c->length * smaller(c->inner, LK_COLUMNS));
+  run(pool, c, outer * c->pieces, c->length * lk_least(c->inner, LK_COLUMNS));
 }
 
 static size_t piece_start(const call *c, size_t unit) { return unit % c->pieces * LK_COLUMNS; }
 static size_t piece_columns(const call *c, size_t unit) {
-  return smaller(LK_COLUMNS, c->inner - piece_start(c, unit));
+  return lk_least(LK_COLUMNS, c->inner - piece_start(c, unit));
 }
 static size_t piece_offset(const call *c, size_t unit) {
   return unit / c->pieces * c->length * c->inner + piece_start(c, unit);
@@ -118,7 +117,7 @@ static block_row row_of(const call *c, size_t unit) {
 /// All rows of all blocks.
 static void run_blocked(lk_pool *pool, call *c) {
   const lk_blocked_maps *m = c->maps;
-  const size_t lanes = variant()->lanes, blocks = (m->channels + lanes - 1) / lanes;
+  const size_t lanes = variant()->lanes, blocks = lk_ceil_div(m->channels, lanes);
   run(pool, c, blocks * m->batch * m->height, m->width * lanes);
 }
 
@@ -295,7 +294,7 @@ static void lrn_blocked(const call *c, size_t unit) {
                           .below = at.block > 0 ? at.x - block : NULL,
                           .above = first + lanes < m->channels ? at.x + block : NULL,
                           .y = at.y,
-                          .channels = smaller(lanes, m->channels - first),
+                          .channels = lk_least(lanes, m->channels - first),
                           .width = m->width};
   c->variant->lrn_pixels(&row, c->before, c->after, c->alpha, c->beta, c->k);
 }
@@ -444,12 +443,12 @@ typedef struct channel_call {
 } channel_call;
 
 static size_t blocks_of(const lk_channel_maps *m, size_t lanes) {
-  return m->is_blocked ? (m->maps.channels + lanes - 1) / lanes : m->maps.channels;
+  return m->is_blocked ? lk_ceil_div(m->maps.channels, lanes) : m->maps.channels;
 }
 
 size_t lk_padded_channels(const lk_channel_maps *maps) {
   const size_t lanes = variant()->lanes;
-  return (maps->maps.channels + lanes - 1) / lanes * lanes;
+  return lk_ceil_div(maps->maps.channels, lanes) * lanes;
 }
 
 size_t lk_channel_sums_scratch_floats(const lk_channel_maps *maps) {
@@ -458,7 +457,7 @@ size_t lk_channel_sums_scratch_floats(const lk_channel_maps *maps) {
 
 static void channel_task(void *context, size_t task) {
   const channel_call *call = context;
-  const size_t end = smaller((task + 1) * call->per_task, call->count);
+  const size_t end = lk_least((task + 1) * call->per_task, call->count);
   for (size_t map = task * call->per_task; map < end; map++) call->body(call, map);
 }
 

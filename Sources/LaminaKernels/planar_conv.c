@@ -80,7 +80,7 @@ static void make_taps(const lk_conv2d *c, const plan *p, ptrdiff_t *taps) {
 static void pad_image(const lk_conv2d *c, const plan *p, const float *from, float *to) {
   const size_t area = c->in_height * c->in_width;
   for (size_t i = 0; i < c->in_channels; i++)
-    p->kernels->copy_rows(from + i * area, c->in_width, c->in_width, c->in_height,
+    p->kernels->copy_rows(from + i * area, c->in_width, c->in_height,
                           to + i * p->plane + c->pad_top * p->row + c->pad_left, p->row);
 }
 
@@ -106,7 +106,6 @@ typedef struct run {
   plan plan;
   const float *input, *weights, *bias;
   const ptrdiff_t *taps;
-  bool adds;
   float *output, *padded;
   _Atomic size_t next;
 } run;
@@ -119,7 +118,6 @@ static void convolve_image(const run *run, size_t image, const float *padded) {
                          .taps = run->taps,
                          .tap_count = p->steps,
                          .output_plane = plane,
-                         .adds = run->adds,
                          .activation = c->activation};
   for (size_t first = 0; first < p->runs; first += most) {
     for (size_t r = 0; r < most; r++) {
@@ -153,22 +151,18 @@ static void worker(void *context, size_t index) {
 }
 
 void lk_planar_conv_run(lk_pool *pool, const lk_planar_conv *planar, const float *input,
-                        const float *weight, bool is_adjoint, const float *bias, bool adds,
-                        float *output, void *scratch) {
+                        const float *weight, const float *bias, float *output, void *scratch) {
   const lk_conv2d *c = &planar->conv;
-  run run = {.conv = c, .plan = make_plan(planar), .input = input, .adds = adds, .output = output};
+  run run = {.conv = c, .plan = make_plan(planar), .input = input, .output = output};
   const plan *p = &run.plan;
-  const size_t taps = c->kernel_height * c->kernel_width;
   float *weights = (float *)((char *)scratch + tap_bytes(p));
   float *biases = weights + c->out_channels * p->steps;
   make_taps(c, p, scratch);
   for (size_t group = 0; group < p->groups; group++) {
     const size_t first = first_channel(c, p, group), end = first_channel(c, p, group + 1);
     float *to = weights + first * p->steps;
-    for (size_t i = 0; i < c->in_channels; i++)
-      for (size_t tap = 0; tap < taps; tap++)
-        for (size_t o = first; o < end; o++)
-          *to++ = lk_window(c, weight, is_adjoint, 0, o, i)[is_adjoint ? taps - 1 - tap : tap];
+    for (size_t step = 0; step < p->steps; step++)
+      for (size_t o = first; o < end; o++) *to++ = weight[o * p->steps + step];
   }
   for (size_t o = 0; o < c->out_channels; o++) biases[o] = bias ? bias[o] : 0;
   run.taps = scratch, run.weights = weights, run.bias = biases;
@@ -245,8 +239,8 @@ static void gradient_worker(void *context, size_t index) {
     const size_t end = lk_share(c->batch, p->chunks, chunk + 1);
     for (size_t image = lk_share(c->batch, p->chunks, chunk); image < end; image++) {
       pad_image(c, p, run->input + image * in_floats, padded);
-      p->kernels->copy_rows(run->gradient + image * rows * c->out_width, c->out_width, c->out_width,
-                            rows, gradient, p->gradient_row);
+      p->kernels->copy_rows(run->gradient + image * rows * c->out_width, c->out_width, rows,
+                            gradient, p->gradient_row);
       sum_image(run, padded, gradient, sums);
     }
   }

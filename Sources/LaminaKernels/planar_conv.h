@@ -19,8 +19,6 @@ typedef struct lk_planar_tile {
   const float *weights, *bias;
   float *output;
   size_t output_plane;
-  /// Whether the results are added to what is there; then there is no activation.
-  bool adds;
   lk_activation activation;
 } lk_planar_tile;
 
@@ -43,8 +41,7 @@ typedef struct lk_planar_kernels {
   /// By channels − 1 and taps − 1.
   void (*sums[LK_PLANAR_CHANNELS][LK_PLANAR_TAPS])(const lk_planar_sums *sums);
   /// Copies `rows` rows of `width` numbers.
-  void (*copy_rows)(const float *from, size_t from_row, size_t width, size_t rows, float *to,
-                    size_t to_row);
+  void (*copy_rows)(const float *from, size_t width, size_t rows, float *to, size_t to_row);
   /// to += x, of `count` numbers that fill whole vectors.
   void (*add)(const float *x, size_t count, float *to);
   /// The sum of the lanes of one vector.

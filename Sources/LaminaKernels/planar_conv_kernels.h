@@ -34,7 +34,6 @@ LK_INLINE void planar_tile(const lk_planar_tile *t, size_t channels) {
     const int count = t->counts[r];
     LK_UNROLL for (size_t o = 0; o < channels; o++) {
       float *to = run + o * t->output_plane;
-      if (t->adds) sum[o][r] += vf_load_first(to, count);
       if (count == LK_LANES)
         vf_store(to, sum[o][r]);
       else
@@ -63,9 +62,9 @@ LK_INLINE void planar_sums(const lk_planar_sums *s, size_t channels, size_t taps
       vf_store(s->sums + o * s->sums_channel + j * LK_LANES, sum[o][j]);
 }
 
-static void planar_copy_rows(const float *from, size_t from_row, size_t width, size_t rows,
-                             float *to, size_t to_row) {
-  for (size_t y = 0; y < rows; y++, from += from_row, to += to_row) {
+static void planar_copy_rows(const float *from, size_t width, size_t rows, float *to,
+                             size_t to_row) {
+  for (size_t y = 0; y < rows; y++, from += width, to += to_row) {
     size_t x = 0;
     for (; x + LK_LANES <= width; x += LK_LANES) vf_store(to + x, vf_load(from + x));
     vf_store_first(to + x, vf_load_first(from + x, (int)(width - x)), (int)(width - x));

@@ -1,4 +1,5 @@
 #include "pooling.h"
+#include "sizes.h"
 
 #include <math.h>
 #include <string.h>
@@ -23,8 +24,6 @@ static const lk_pooling_variant *variant(void) {
 
 /// Window taps per task: fixed, so that results do not depend on the number of threads.
 enum { TASK_TAPS = 65536 };
-
-static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 void lk_window_divisors(const lk_window_axis *axis, bool include_padding, float *divisors) {
   lk_window_axis padded = *axis;
@@ -91,7 +90,7 @@ static void pool_task(void *context, size_t task) {
   const lk_window_axis *axes = call->axes;
   const size_t width = axes[2].input, area = axes[1].input * width;
   const size_t first = task * call->rows_per_task;
-  const size_t end = smaller(first + call->rows_per_task, call->rows);
+  const size_t end = lk_least(first + call->rows_per_task, call->rows);
   for (size_t row = first; row < end; row++) {
     const pool_position at = position_of(axes, row);
     const lk_taps d = at.depth_taps, h = at.height_taps;
@@ -161,17 +160,17 @@ static void run_squares(lk_pool *pool, lk_task task, squares_call *call,
   }
   const size_t row = (call->out_width + 15) / 16;
   const size_t most = row < TASK_SQUARES ? TASK_SQUARES / row : 1;
-  const size_t tasks = (call->rows + most - 1) / most;
-  call->rows_per_task = (call->rows + tasks - 1) / tasks;
+  const size_t tasks = lk_ceil_div(call->rows, most);
+  call->rows_per_task = lk_ceil_div(call->rows, tasks);
   lk_parallel_for(pool, (call->rows + call->rows_per_task - 1) / call->rows_per_task, task, call);
 }
 
 static void squares_task(void *context, size_t task) {
   const squares_call *call = context;
-  const size_t end = smaller((task + 1) * call->rows_per_task, call->rows);
+  const size_t end = lk_least((task + 1) * call->rows_per_task, call->rows);
   for (size_t row = task * call->rows_per_task, count; row < end; row += count) {
     const size_t plane = row / call->out_height, first = row % call->out_height;
-    count = smaller(call->out_height - first, end - row);
+    count = lk_least(call->out_height - first, end - row);
     const float *x = call->x + (plane * call->height + 2 * first) * call->width;
     call->variant->squares(call->op, x, call->width, call->to + row * call->out_width,
                            call->out_width, count);
@@ -183,10 +182,10 @@ static void squares_gradient_task(void *context, size_t task) {
   // Averages read neither.
   const float *x = call->op == LK_POOL_MAX ? call->x : call->to;
   const float *y = call->op == LK_POOL_MAX ? call->y : call->dy;
-  const size_t end = smaller((task + 1) * call->rows_per_task, call->rows);
+  const size_t end = lk_least((task + 1) * call->rows_per_task, call->rows);
   for (size_t row = task * call->rows_per_task, count; row < end; row += count) {
     const size_t plane = row / call->out_height, first = row % call->out_height;
-    count = smaller(call->out_height - first, end - row);
+    count = lk_least(call->out_height - first, end - row);
     const size_t in = (plane * call->height + 2 * first) * call->width;
     const size_t out = row * call->out_width;
     call->variant->squares_gradient(call->op, x + in, y + out, call->dy + out, call->to + in,
@@ -226,7 +225,7 @@ static void indices_task(void *context, size_t task) {
   const lk_window_axis *axes = call->axes, *w = &axes[2];
   const size_t height = axes[1].input, width = w->input;
   const size_t first = task * call->rows_per_task;
-  const size_t end = smaller(first + call->rows_per_task, call->rows);
+  const size_t end = lk_least(first + call->rows_per_task, call->rows);
   for (size_t row = first; row < end; row++) {
     const pool_position at = position_of(axes, row);
     for (size_t o = 0; o < w->output; o++) {
@@ -273,7 +272,7 @@ typedef struct adaptive_call {
 
 static size_t bin_start(size_t i, size_t input, size_t output) { return i * input / output; }
 static size_t bin_end(size_t i, size_t input, size_t output) {
-  return ((i + 1) * input + output - 1) / output;
+  return lk_ceil_div((i + 1) * input, output);
 }
 
 static void adaptive_task(void *context, size_t plane) {
@@ -318,7 +317,7 @@ static void blocked_task(void *context, size_t task) {
   const size_t in_row = (w->input + 2 * in_halo) * channels;
   const size_t out_map = (h->output + 2 * halo) * (w->output + 2 * halo) * channels;
   const size_t first = task * call->rows_per_task;
-  const size_t end = smaller(first + call->rows_per_task, call->rows);
+  const size_t end = lk_least(first + call->rows_per_task, call->rows);
   for (size_t row = first; row < end; row++) {
     const pool_position at = position_of(call->axes, row);
     const lk_taps taps = at.height_taps;
@@ -530,5 +529,5 @@ void lk_f32_spread_means(lk_pool *pool, size_t batch, size_t channels, size_t he
                          size_t block, size_t halo, float factor, const float *dy, float *dx,
                          bool sets) {
   spread_call call = {variant(), batch, channels, height, width, block, halo, factor, dy, dx, sets};
-  lk_parallel_for(pool, (channels + block - 1) / block * batch, spread_task, &call);
+  lk_parallel_for(pool, lk_ceil_div(channels, block) * batch, spread_task, &call);
 }

@@ -20,7 +20,8 @@ typedef struct lk_conv2d {
   size_t pad_top, pad_left, groups;
   lk_activation activation;
   /// Whether blocked maps may be convolved by Winograd's larger transforms, whose rounding errors
-  /// are a few times those of direct summation.
+  /// are a few times those of direct summation. Without, a weight's gradient is summed directly,
+  /// and is exactly 0 where every product is.
   bool allow_winograd;
 } lk_conv2d;
 

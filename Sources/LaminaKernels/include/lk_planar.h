@@ -18,11 +18,9 @@ bool lk_make_planar_conv(lk_planar_conv *planar, const lk_conv2d *conv);
 /// Bytes of scratch for lk_planar_conv_run on a pool of `threads` threads.
 size_t lk_planar_conv_scratch_bytes(const lk_planar_conv *planar, int threads);
 /// Convolves with weight [out_channels, in_channels, kernel_height, kernel_width] and bias
-/// [out_channels] (or NULL), or adds the results to the output. `is_adjoint`: see
-/// lk_blocked_conv_repack. Results do not depend on the number of threads.
+/// [out_channels] (or NULL). Results do not depend on the number of threads.
 void lk_planar_conv_run(lk_pool *pool, const lk_planar_conv *planar, const float *input,
-                        const float *weight, bool is_adjoint, const float *bias, bool adds,
-                        float *output, void *scratch);
+                        const float *weight, const float *bias, float *output, void *scratch);
 
 /// Bytes of scratch for lk_planar_conv_gradient on a pool of `threads` threads.
 size_t lk_planar_conv_gradient_scratch_bytes(const lk_planar_conv *planar, int threads);

@@ -159,3 +159,18 @@ extension TensorSpec {
     return TensorSpec(shape, type)
   }
 }
+
+extension PreparedTraining {
+  /// The clamp that this is, and how a kernel in front of it applies it; nil when it is none, or runs in other
+  /// layouts.
+  func clamp(
+    in layouts: [TensorLayout]?
+  ) -> (function: ElementwiseFunction, activation: lk_activation)? {
+    guard let clamp = self as? PreparedElementwiseTraining, let bounds = clamp.function.bounds,
+      clamp.outputLayouts == layouts
+    else { return nil }
+    let activation = lk_activation(
+      kind: LK_ACTIVATION_CLAMP, low: bounds.low, high: bounds.high, slope: 0)
+    return (clamp.function, activation)
+  }
+}

@@ -62,13 +62,10 @@ struct ConvolutionTraining: PreparedTraining {
 
   /// With a clamp.
   func followed(by next: any PreparedTraining) -> (any PreparedTraining)? {
-    guard clamp == nil, let next = next as? PreparedElementwiseTraining,
-      let bounds = next.function.bounds, next.outputLayouts == outputLayouts
-    else { return nil }
+    guard clamp == nil, let next = next.clamp(in: outputLayouts) else { return nil }
     var fused = self
     fused.clamp = next.function
-    fused.convolution.conv.activation = lk_activation(
-      kind: LK_ACTIVATION_CLAMP, low: bounds.low, high: bounds.high, slope: 0)
+    fused.convolution.conv.activation = next.activation
     return fused
   }
 

@@ -22,13 +22,9 @@ struct DenseTraining: PreparedTraining {
 
   /// With a clamp.
   func followed(by next: any PreparedTraining) -> (any PreparedTraining)? {
-    guard clamp == nil, let next = next as? PreparedElementwiseTraining,
-      let bounds = next.function.bounds, next.outputLayouts == [.plain]
-    else { return nil }
+    guard clamp == nil, let next = next.clamp(in: [.plain]) else { return nil }
     var fused = self
-    fused.clamp = next.function
-    fused.activation = lk_activation(
-      kind: LK_ACTIVATION_CLAMP, low: bounds.low, high: bounds.high, slope: 0)
+    (fused.clamp, fused.activation) = (next.function, next.activation)
     return fused
   }
 

@@ -35,13 +35,10 @@ struct PlanarConvolutionTraining: PreparedTraining {
 
   /// With a clamp.
   func followed(by next: any PreparedTraining) -> (any PreparedTraining)? {
-    guard clamp == nil, let next = next as? PreparedElementwiseTraining,
-      let bounds = next.function.bounds, next.outputLayouts == outputLayouts
-    else { return nil }
+    guard clamp == nil, let next = next.clamp(in: outputLayouts) else { return nil }
     var fused = self
     fused.clamp = next.function
-    fused.convolution.conv.activation = lk_activation(
-      kind: LK_ACTIVATION_CLAMP, low: bounds.low, high: bounds.high, slope: 0)
+    fused.convolution.conv.activation = next.activation
     return fused
   }
 
@@ -49,8 +46,8 @@ struct PlanarConvolutionTraining: PreparedTraining {
     guard let scratch = call.scratch.baseAddress else { return }
     withUnsafePointer(to: convolution) { convolution in
       lk_planar_conv_run(
-        call.pool.handle, convolution, call.inputs[0].floats, call.parameters[0].floats, false,
-        hasBias ? call.parameters[1].floats : nil, false, call.outputs[0].floats, scratch)
+        call.pool.handle, convolution, call.inputs[0].floats, call.parameters[0].floats,
+        hasBias ? call.parameters[1].floats : nil, call.outputs[0].floats, scratch)
     }
   }
 
