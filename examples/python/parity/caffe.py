@@ -1,6 +1,7 @@
 """Networks under Caffe's names, and files as Caffe writes them."""
 
 import numpy
+import torch
 import torchvision
 
 DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -8,13 +9,59 @@ DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 def resnet(depth, **options):
     """The authors' residual network: strides on the first 1×1, no border around the pooling; a bias in ResNet-50."""
-    network = getattr(torchvision.models, f"resnet{depth}")(**options)
-    for stage in (network.layer2, network.layer3, network.layer4):
-        stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
+    network = with_strides_first(getattr(torchvision.models, f"resnet{depth}")(**options))
     if depth == 50:
         network.conv1 = type(network.conv1)(3, 64, 7, 2, 3)
+    return network
+
+
+def with_strides_first(network):
+    for stage in (network.layer2, network.layer3, network.layer4):
+        stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
     network.maxpool = type(network.maxpool)(3, 2, ceil_mode=True)
     return network
+
+
+class ThinBottleneck(torchvision.models.resnet.Bottleneck):
+    expansion = 2
+
+
+def thin_resnet(**options):
+    """The residual network of open_nsfw: ResNet-50 of half the width, with a bias in every convolution."""
+    network = torchvision.models.ResNet(ThinBottleneck, DEPTHS[50], width_per_group=32, **options)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.bias = torch.nn.Parameter(torch.zeros(module.out_channels))
+    return with_strides_first(network)
+
+
+def split(key):
+    """A tensor of a residual network in PyTorch's names: its block, the branch there, whether a norm has it, and what
+    it is."""
+    module, _, part = key.rpartition(".")
+    block, _, layer = module.rpartition(".")
+    if block.endswith(".downsample"):
+        return block.removesuffix(".downsample"), "downsample", layer == "1", part
+    return block, layer[-1], layer.startswith("bn"), part
+
+
+def renamed(state, name):
+    return {name(key): tensor for key, tensor in state.items() if "num_batches" not in key}
+
+
+def thin_resnet_tensors(state):
+    """The tensors of such a network under the names of open_nsfw's file."""
+    branches = {"downsample": "proj_shortcut", "1": "branch2a", "2": "branch2b", "3": "branch2c"}
+
+    def name(key):
+        block, branch, is_norm, part = split(key)
+        if key.startswith("fc."):
+            return f"fc_nsfw.{part}"
+        stage, _, number = block.removeprefix("layer").partition(".")
+        place = f"stage{int(stage) - 1}_block{number}_{branches[branch]}" if block else "1"
+        return f"{('bn' if part.startswith('running') else 'scale') if is_norm else 'conv'}_{place}.{part}"
+
+    return renamed(state, name)
 
 
 def resnet_tensors(depth):
@@ -25,14 +72,9 @@ def resnet_tensors(depth):
     branches = {"downsample": "1", "1": "2a", "2": "2b", "3": "2c"}
 
     def name(key):
-        module, _, part = key.rpartition(".")
-        if module == "fc":
+        block, branch, is_norm, part = split(key)
+        if key.startswith("fc."):
             return f"fc1000.{part}"
-        block, _, layer = module.rpartition(".")
-        if layer in "01" and block.endswith("downsample"):
-            block, is_norm, branch = block.removesuffix(".downsample"), layer == "1", "downsample"
-        else:
-            is_norm, branch = layer.startswith("bn"), layer[-1]
         place = f"{places[block]}_branch{branches[branch]}" if block else "conv1"
         prefix = "res" if block else ""
         if not is_norm:
@@ -40,7 +82,7 @@ def resnet_tensors(depth):
         separator = "" if block else "_"
         return f"{'bn' if part.startswith('running') else 'scale'}{separator}{place}.{part}"
 
-    return lambda state: {name(key): tensor for key, tensor in state.items() if "num_batches" not in key}
+    return lambda state: renamed(state, name)
 
 
 def vgg_tensors(state):

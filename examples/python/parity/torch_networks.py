@@ -93,11 +93,14 @@ NETWORKS = [
     Network("resnet50", "timm", tm("resnet50"), RESIDUAL),
     *(Network(f"resnet{depth}_caffe", "Caffe", lambda depth=depth: caffe.resnet(depth, num_classes=CLASSES),
               RESIDUAL, tensors=caffe.resnet_tensors(depth)) for depth in (50, 101, 152)),
+    Network("resnet50_thin", "Caffe", lambda: caffe.thin_resnet(num_classes=CLASSES), RESIDUAL,
+            tensors=caffe.thin_resnet_tensors),
     *(Network(f"resnet{depth}_v2", "timm", tm(f"resnetv2_{depth}"),
               pairs(r"stem\.pool|norm|stages\.\d\.blocks\.\d+", ".add", "", name=timm_v2_name))
       for depth in (18, 34)),
     *(Network(f"cifar_resnet{depth}", "PyTorch", lambda depth=depth: small_networks.cifar_resnet(depth),
-              pairs(r"relu|layer\d\.\d+", ".relu2", ""), ((32, 32), (35, 49))) for depth in (20, 32, 44, 56)),
+              pairs(r"relu|layer\d\.\d+", ".relu2", ""), ((32, 32), (35, 49)))
+      for depth in (8, 14, 20, 32, 44, 56)),
     *(Network(f"seresnet{depth}", "timm", tm(f"seresnet{depth}"), RESIDUAL) for depth in (50, 101, 152)),
     *(Network(f"legacy_seresnet{depth}", "timm", tm(f"legacy_seresnet{depth}"), RESIDUAL) for depth in DEPTHS),
     Network("legacy_senet154", "timm", tm("legacy_senet154"), RESIDUAL),
