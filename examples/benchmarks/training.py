@@ -27,10 +27,10 @@ from side_by_side import insert, machine, stolen_and_total, three_digits
 
 #: Network here, name in Lamina's catalogue, batch, part, steps of a visit.
 ROWS = [
-    ("lenet5", "lenet5", 1, "all", 300),
-    ("lenet5", "lenet5", 32, "all", 300),
-    ("lenet5", "lenet5", 128, "all", 100),
-    ("deepconvnet", "deep_convnet", 100, "all", 40),
+    ("lenet5", "lenet5", 1, "all", 3000),
+    ("lenet5", "lenet5", 32, "all", 1000),
+    ("lenet5", "lenet5", 128, "all", 400),
+    ("deepconvnet", "deep_convnet", 100, "all", 150),
     ("alexnet", "alexnet", 16, "all", 6),
     ("vgg16", "vgg16", 16, "all", 3),
     ("resnet18", "resnet18", 16, "all", 5),
