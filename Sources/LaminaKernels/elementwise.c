@@ -223,3 +223,62 @@ void lk_f32_binary_gradient(lk_pool *pool, lk_binary f, int operand, const lk_br
       .f = f, .shape = shape, .a = a, .b = b, .y = d, .operand = operand, .dy = dy, .adds = adds};
   run_binary(pool, &call);
 }
+
+// ------------------------------------------------------------------------------------------------
+// Dropout
+
+typedef struct dropout_call {
+  const lk_elementwise_variant *variant;
+  const lk_dropout *dropout;
+  size_t batch, channels, height, width, halo;
+  const float *x;
+  float *y;
+  bool adds;
+  size_t count;
+} dropout_call;
+
+static void dropout_task(void *context, size_t index) {
+  const dropout_call *call = context;
+  const size_t start = index * CHUNK, n = lk_least(CHUNK, call->count - start);
+  const size_t lanes = call->variant->lanes;
+  call->variant->dropout(call->dropout, start, lanes, 1, call->x + start, call->y + start,
+                         call->adds, n / lanes, (int)(n % lanes));
+}
+
+void lk_f32_dropout(lk_pool *pool, const lk_dropout *dropout, const float *x, float *y, bool adds,
+                    size_t count) {
+  dropout_call call = {
+      .variant = variant(), .dropout = dropout, .x = x, .y = y, .adds = adds, .count = count};
+  lk_parallel_for(pool, lk_ceil_div(count, CHUNK), dropout_task, &call);
+}
+
+static void dropout_map_task(void *context, size_t map) {
+  const dropout_call *call = context;
+  const size_t lanes = call->variant->lanes, plane = call->height * call->width;
+  const size_t rows = call->height + 2 * call->halo, columns = call->width + 2 * call->halo;
+  const size_t block = map / call->batch, image = map % call->batch;
+  // Pixels of the halo are zeros, whatever their index, and missing channels too.
+  size_t first = (image * call->channels + block * lanes) * plane - call->halo * call->width;
+  for (size_t y = 0; y < rows; y++, first += call->width) {
+    const size_t at = (map * rows + y) * columns * lanes;
+    call->variant->dropout(call->dropout, first - call->halo, 1, plane, call->x + at, call->y + at,
+                           call->adds, columns, 0);
+  }
+}
+
+void lk_f32_dropout_maps(lk_pool *pool, const lk_dropout *dropout, size_t batch, size_t channels,
+                         size_t height, size_t width, size_t halo, const float *x, float *y,
+                         bool adds) {
+  dropout_call call = {.variant = variant(),
+                       .dropout = dropout,
+                       .batch = batch,
+                       .channels = channels,
+                       .height = height,
+                       .width = width,
+                       .halo = halo,
+                       .x = x,
+                       .y = y,
+                       .adds = adds};
+  lk_parallel_for(pool, lk_ceil_div(channels, call.variant->lanes) * batch, dropout_map_task,
+                  &call);
+}

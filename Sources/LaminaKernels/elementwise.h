@@ -11,6 +11,12 @@ typedef struct lk_elementwise_variant {
   /// Strides are 0 or 1.
   void (*binary_gradient)(lk_binary f, int operand, const float *a, size_t a_stride, const float *b,
                           size_t b_stride, const float *dy, float *d, bool adds, size_t n);
+  /// `vectors` whole vectors and `rest` numbers behind; lane l of vector v has the index `first` +
+  /// v·vector_step + l·lane_step.
+  void (*dropout)(const lk_dropout *dropout, uint64_t first, uint64_t vector_step,
+                  uint64_t lane_step, const float *x, float *y, bool adds, size_t vectors,
+                  int rest);
+  size_t lanes;
 } lk_elementwise_variant;
 
 extern const lk_elementwise_variant lk_elementwise_scalar, lk_elementwise_neon, lk_elementwise_avx2,

@@ -417,9 +417,52 @@ static void LK_NAME(binary_gradient)(lk_binary f, int operand, const float *a, s
   }
 }
 
+/// Words of 64 bits.
+typedef uint64_t vw __attribute__((vector_size(LK_VECTOR_BYTES), aligned(8), may_alias));
+
+/// CounterRandom's words of the indices whose products with its factor are `products`.
+LK_INLINE vw vw_random(vw products, uint64_t key) {
+  vw z = (products ^ key) + 0x9E3779B97F4A7C15;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+  return z ^ (z >> 31);
+}
+
+static void LK_NAME(dropout)(const lk_dropout *dropout, uint64_t first, uint64_t vector_step,
+                             uint64_t lane_step, const float *x, float *y, bool adds,
+                             size_t vectors, int rest) {
+  const uint64_t factor = 0xD1342543DE82EF95, key = dropout->key;
+  const vf scale = vf_set(dropout->scale), zero = vf_set(0);
+  const vi threshold = (vi){0} + (int32_t)dropout->threshold;
+  // Of the even lanes and of the odd ones.
+  vw even, odd;
+  for (int l = 0; l < LK_LANES / 2; l++) {
+    even[l] = (first + (uint64_t)(2 * l) * lane_step) * factor;
+    odd[l] = even[l] + lane_step * factor;
+  }
+  for (size_t v = 0; v < vectors + (rest > 0); v++) {
+    const vw low = vw_random(even, key) >> 40;
+    const vw high = vw_random(odd, key) >> 40 << 32;
+    const vi is_kept = (vi)(low | high) >= threshold;
+    even += vector_step * factor;
+    odd += vector_step * factor;
+    const float *from = x + v * LK_LANES;
+    float *to = y + v * LK_LANES;
+    if (v < vectors) {
+      const vf kept = vf_select(is_kept, vf_load(from) * scale, zero);
+      vf_store(to, adds ? vf_load(to) + kept : kept);
+    } else {
+      const vf kept = vf_select(is_kept, vf_load_first(from, rest) * scale, zero);
+      vf_store_first(to, adds ? vf_load_first(to, rest) + kept : kept, rest);
+    }
+  }
+}
+
 const lk_elementwise_variant LK_NAME(lk_elementwise) = {
     .unary = LK_NAME(unary),
     .binary = LK_NAME(binary),
     .unary_gradient = LK_NAME(unary_gradient),
     .binary_gradient = LK_NAME(binary_gradient),
+    .dropout = LK_NAME(dropout),
+    .lanes = LK_LANES,
 };

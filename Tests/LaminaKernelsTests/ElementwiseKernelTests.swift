@@ -163,4 +163,67 @@ private func floats(to limit: Float, positive: Bool = false) -> [Float] {
       }
     }
   }
+
+  // MARK: Dropout
+
+  private static let dropout = lk_dropout(
+    key: 0x1234_5678_9ABC_DEF0, threshold: 0x66_6667, scale: 1.25)
+
+  /// What `dropout` makes of the number x with this index.
+  private static func drop(_ x: Float, at index: Int) -> Float {
+    var generator = Generator(seed: dropout.key ^ UInt64(index) &* 0xD134_2543_DE82_EF95)
+    return generator.next() >> 40 >= dropout.threshold ? x * dropout.scale : 0
+  }
+
+  @Test func dropoutDependsOnIndicesAlone() {
+    var generator = Generator(seed: 5)
+    withEveryISA { isa in
+      for count in Array(0...37) + [32767, 32768, 65541] {
+        let x = generator.floats(count)
+        let (set, added) = (Guarded(count: count), Guarded(x))
+        withUnsafePointer(to: Self.dropout) {
+          lk_f32_dropout(nil, $0, x, set.floats, false, count)
+          lk_f32_dropout(nil, $0, x, added.floats, true, count)
+        }
+        let want = x.indices.map { Self.drop(x[$0], at: $0) }
+        #expect(set.isIntact && set.values == want, "\(isa), \(count)")
+        #expect(added.isIntact && added.values == zip(x, want).map { $0 + $1 }, "\(isa), \(count)")
+      }
+    }
+  }
+
+  @Test func dropoutOfMapsIsThatOfPlainTensors() {
+    var generator = Generator(seed: 6)
+    let (batch, channels, height, width) = (3, 21, 4, 5)
+    let x = generator.floats(batch * channels * height * width)
+    let threads = TwoThreads()
+    withEveryISA { isa in
+      let block = lk_block_channels(lk_active_isa())
+      for halo in [0, 1, 3] {
+        let (rows, columns) = (height + 2 * halo, width + 2 * halo)
+        let count = (channels + block - 1) / block * batch * rows * columns * block
+        var (maps, want) = (
+          [Float](repeating: 0, count: count), [Float](repeating: 0, count: count)
+        )
+        for i in x.indices {
+          let (y, column) = (i / width % height, i % width)
+          let (c, n) = (i / (width * height) % channels, i / (width * height * channels))
+          let row = (c / block * batch + n) * rows + y + halo
+          let at = (row * columns + column + halo) * block + c % block
+          (maps[at], want[at]) = (x[i], Self.drop(x[i], at: i))
+        }
+        let (set, added) = (Guarded(count: count), Guarded(maps))
+        withUnsafePointer(to: Self.dropout) {
+          lk_f32_dropout_maps(
+            threads.pool, $0, batch, channels, height, width, halo, maps, set.floats, false)
+          lk_f32_dropout_maps(
+            threads.pool, $0, batch, channels, height, width, halo, maps, added.floats, true)
+        }
+        #expect(set.isIntact && set.values == want, "\(isa), halo \(halo)")
+        #expect(
+          added.isIntact && added.values == zip(maps, want).map { $0 + $1 },
+          "\(isa), halo \(halo)")
+      }
+    }
+  }
 }

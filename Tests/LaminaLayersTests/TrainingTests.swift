@@ -91,6 +91,25 @@ import Testing
     return try builder.randomModel()
   }
 
+  /// Dropouts between convolutions and in front of a dense layer, of maps whose sides and channels leave rests; when
+  /// `separated`, with masks, for which maps are plain.
+  private static func dropoutModel(separated: Bool) throws -> Model {
+    var builder = GraphBuilder(name: "dropout", registry: .standard)
+    func dropout(_ name: String, _ x: ValueID) throws -> ValueID {
+      try builder.addNode(
+        "lamina.dropout", name, [x], attributes: ["rate": 0.3, "mask": .bool(separated)])[0]
+    }
+    var x = try builder.input("x", [.batch, .fixed(3), .fixed(9), .fixed(13)])
+    x = try dropout("dropout1", builder.convolution("conv1", x, 20, 3))
+    x = try dropout("dropout2", builder.convolution("conv2", x, 35, 3))
+    x = try builder.convolution("conv3", x, 20, 3)
+    x = try builder.add("lamina.global_average_pool", "mean", x)
+    x = try dropout("dropout3", builder.add("lamina.flatten", "flatten", x))
+    x = try builder.add("lamina.dense", "fc", x, attributes: ["out_features": 5])
+    try builder.output(x)
+    return try builder.randomModel()
+  }
+
   private static func train(_ session: TrainingSession, _ input: Tensor) throws {
     try session.step([input.view], seed: 1) { outputs, gradients in
       for i in 0..<outputs[0].shape.count {
@@ -125,6 +144,14 @@ import Testing
     let text = try TrainingSession(model: Self.denseModel(separated: false))
       .explain([TensorSpec([11, 3, 50])])
     #expect(!text.contains("zeros") && text.contains("3 steps forward"))
+  }
+
+  @Test func dropoutLeavesMapsInBlocks() throws {
+    let input = try randomTensor([4, 3, 9, 13])
+    try Self.compare(Self.dropoutModel, input, expecting: ["dropout1 (lamina.dropout)"])
+    let text = try TrainingSession(model: Self.dropoutModel(separated: false))
+      .explain([input.spec])
+    #expect(!text.contains("layout"))
   }
 
   /// Gradients do not depend on which step clamps, nor on the number of threads.

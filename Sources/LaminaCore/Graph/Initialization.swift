@@ -9,7 +9,8 @@
 /// A counter-based random generator (SplitMix64's finaliser over key and counter): the n-th number of a key
 /// is the same whoever asks for it, in whatever order.
 public struct CounterRandom: Sendable {
-  private let key: UInt64
+  /// What its numbers depend on.
+  package let key: UInt64
 
   /// The generator of `seed` and a name.
   public init(seed: UInt64, name: String = "") {

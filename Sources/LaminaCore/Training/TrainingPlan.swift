@@ -45,7 +45,8 @@ final class TrainingPlan: Sendable {
     var title: String {
       switch operation {
       case .layer: path
-      case .prepared(let prepared): "\(path) [\(prepared.summary)]"
+      case .prepared(let prepared):
+        prepared.summary.isEmpty ? path : "\(path) [\(prepared.summary)]"
       case .convert(let from, let to): "layout \(from) → \(to)"
       }
     }

@@ -2,6 +2,7 @@
 #define LK_ELEMENTWISE_H
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "lk_threads.h"
 
@@ -98,4 +99,23 @@ void lk_f32_binary(lk_pool *pool, lk_binary f, const lk_broadcast *shape, const 
 /// contiguous. Where max and min see equal numbers, each operand gets half. Not for fmod.
 void lk_f32_binary_gradient(lk_pool *pool, lk_binary f, int operand, const lk_broadcast *shape,
                             const float *a, const float *b, const float *dy, float *d, bool adds);
+
+/// x·scale for numbers whose 24 random bits are `threshold` and more, 0 for the others. Those of
+/// the i-th number of a tensor are the upper bits of the i-th word of CounterRandom with this key,
+/// in whatever layout the tensor lies.
+typedef struct lk_dropout {
+  uint64_t key;
+  uint32_t threshold;
+  float scale;
+} lk_dropout;
+
+/// y = dropout(x) for `count` numbers, or with `adds` y += dropout(x). y may be x.
+void lk_f32_dropout(lk_pool *pool, const lk_dropout *dropout, const float *x, float *y, bool adds,
+                    size_t count);
+
+/// The same for [batch, channels, height, width] in blocks of channels, with `halo` zeros around
+/// each map of both.
+void lk_f32_dropout_maps(lk_pool *pool, const lk_dropout *dropout, size_t batch, size_t channels,
+                         size_t height, size_t width, size_t halo, const float *x, float *y,
+                         bool adds);
 #endif

@@ -1,4 +1,5 @@
 import LaminaCore
+import LaminaKernels
 
 /// y = x. While training, y = x·m / (1 − rate) with independent m ∈ {0, 1}, P(m = 0) = `rate`
 /// (Srivastava et al. 2014).
@@ -45,32 +46,82 @@ package struct Dropout: Layer {
       throw LaminaError(
         .unsupported, "expected float32 to train, found \(call.inputs[0].type.rawValue)")
     }
-    drop(call.inputs[0], to: call.outputs[0].floats, adds: false, call.seed, call.pool)
+    let (x, y) = (call.inputs[0], call.outputs[0])
+    run(call.seed) {
+      lk_f32_dropout(call.pool.handle, $0, x.floats, y.floats, false, x.shape.count)
+    }
     guard returnsMask else { return }
     let (random, mask) = (CounterRandom(seed: call.seed), call.outputs[1].elements(as: Bool.self))
     for index in mask.indices { mask[index] = random.uniform(UInt64(index)) >= rate }
   }
 
-  /// y = x·m / (1 − rate), or with `adds` y += x·m / (1 − rate).
-  private func drop(
-    _ x: TensorView, to y: UnsafeMutablePointer<Float>, adds: Bool, _ seed: UInt64,
-    _ pool: ThreadPool
-  ) {
-    let random = CounterRandom(seed: seed)
-    let scale = rate < 1 ? 1 / (1 - rate) : 0
-    let (count, chunk) = (x.shape.count, 1 << 14)
-    nonisolated(unsafe) let (x, y) = (x.floats, y)
-    pool.parallelFor((count + chunk - 1) / chunk) { number in
-      for index in number * chunk..<min((number + 1) * chunk, count) {
-        let product = random.uniform(UInt64(index)) >= rate ? x[index] * scale : 0
-        y[index] = adds ? y[index] + product : product
-      }
-    }
+  /// The kernel's constants for numbers of `seed`.
+  fileprivate func run(_ seed: UInt64, _ body: (UnsafePointer<lk_dropout>) -> Void) {
+    let dropout = lk_dropout(
+      key: CounterRandom(seed: seed).key, threshold: UInt32((rate * 0x1p24).rounded(.up)),
+      scale: rate < 1 ? 1 / (1 - rate) : 0)
+    withUnsafePointer(to: dropout, body)
   }
 
   package func backward(_ call: BackwardCall) throws {
     guard call.isTraining, rate > 0 else { return call.addFirstGradient() }
     guard let dy = call.outputGradients[0], let dx = call.inputGradients[0] else { return }
-    drop(dy, to: dx.floats, adds: true, call.seed, call.pool)
+    run(call.seed) {
+      lk_f32_dropout(call.pool.handle, $0, dy.floats, dx.floats, true, dy.shape.count)
+    }
+  }
+
+  package func inputHalos(for inputs: [TensorSpec], outputs: [TensorSpec], outputHalos: [Int])
+    -> [Int]
+  { [outputHalos[0]] }
+
+  package func prepareTraining(_ context: TrainingContext) throws -> (any PreparedTraining)? {
+    DropoutTraining(self, context)
+  }
+}
+
+/// A dropout of one output in the layout in which its input comes. A number is dropped or kept by its index in the
+/// tensor, in every layout the same.
+private struct DropoutTraining: PreparedTraining {
+  let dropout: Dropout
+  let layout: TensorLayout
+  let shape: Shape
+
+  var inputLayouts: [TensorLayout]? { [layout] }
+  var outputLayouts: [TensorLayout]? { [layout] }
+  var gradient: Gradient { Dropout.gradient }
+  var scratchBytes: Int { 0 }
+
+  init?(_ dropout: Dropout, _ context: TrainingContext) {
+    guard context.isTraining, dropout.rate > 0, !dropout.returnsMask,
+      context.inputs[0].type == .float32
+    else { return nil }
+    self.dropout = dropout
+    layout = context.inputLayouts[0]
+    shape = context.inputs[0].shape
+  }
+
+  private func run(
+    _ seed: UInt64, from x: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>, adds: Bool,
+    _ pool: ThreadPool
+  ) {
+    dropout.run(seed) { dropout in
+      switch layout {
+      case .plain: lk_f32_dropout(pool.handle, dropout, x, y, adds, shape.count)
+      case .blocked(_, let halo):
+        lk_f32_dropout_maps(
+          pool.handle, dropout, shape[0], shape[1], shape[2], shape[3], halo, x, y, adds)
+      }
+    }
+  }
+
+  func forward(_ call: ForwardCall) throws {
+    run(
+      call.seed, from: call.inputs[0].floats, to: call.outputs[0].floats, adds: false, call.pool)
+  }
+
+  func backward(_ call: BackwardCall) throws {
+    guard let dy = call.outputGradients[0], let dx = call.inputGradients[0] else { return }
+    run(call.seed, from: dy.floats, to: dx.floats, adds: !call.setsInputGradients[0], call.pool)
   }
 }
