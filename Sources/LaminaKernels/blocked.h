@@ -90,6 +90,8 @@ typedef struct lk_weight_tile {
   size_t images, rows, width;
   float *to;
   size_t to_stride;
+  /// From here to what is read next, for the processor to fetch.
+  ptrdiff_t input_ahead, gradient_ahead;
 } lk_weight_tile;
 
 typedef void (*lk_weight_tile_kernel)(const lk_weight_tile *tile);

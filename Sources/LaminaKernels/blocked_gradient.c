@@ -337,8 +337,7 @@ void lk_input_gradient_run(lk_pool *pool, const lk_input_gradient *g, const floa
 // ------------------------------------------------------------------------------------------------
 // By the weight: products of inputs and output gradients, summed over pixels in chunks that stay in
 // the cache, in the layout of the packed weight. A unit is a block of input channels (a plain input
-// has blocks of one) and a row of taps, for two blocks of output channels; each thread sums units
-// of its own.
+// has blocks of one) and a row of taps, for a panel of two blocks of output channels.
 
 enum {
   CHUNK_BYTES = 384 << 10,
@@ -346,16 +345,46 @@ enum {
   /// Output gradients that stay in the first-level cache.
   MOST_CHUNK_BYTES = 24 << 10,
   ITEMS_PER_THREAD = 4,
+  /// Parts of a batch with sums of their own, where all these sums are few beside the maps.
+  PIECES = 8,
+  MAPS_TO_SUMS = 4,
 };
 
 typedef struct weight_plan {
   const lk_blocked_kernels *kernels;
   bool is_plain;
   size_t lanes, taps, channels, outputs, run, blocks_in, blocks_out, panels_in_group, panels, steps;
-  size_t units_in_panel, units, items, chunk_images, chunk_rows;
+  size_t rows_in_panel, chunk_images, chunk_rows;
+  /// The batch, the panels and their rows (of taps of a block) are cut into parts; an item has one
+  /// of each.
+  size_t pieces, panel_splits, row_splits;
   /// A plain input with zeros around it.
   size_t padded_height, padded_width;
 } weight_plan;
+
+/// Cuts the panels and their rows into at least `items` parts where there are as many, so that
+/// least is read: each part of the panels reads the inputs, and each of the rows the output
+/// gradients.
+static void split_sums(weight_plan *p, const lk_conv2d *c, size_t items) {
+  const size_t inputs = c->in_channels * c->in_height * c->in_width;
+  const size_t gradients = c->out_channels * c->out_height * c->out_width;
+  size_t least = SIZE_MAX;
+  for (size_t panels = 1; panels <= lk_least(items, p->panels); panels++) {
+    const size_t rows = lk_least(lk_ceil_div(items, panels), p->rows_in_panel);
+    const size_t reads = lk_ceil_div(panels, c->groups) * inputs + rows * gradients;
+    if (panels * rows < lk_least(items, p->panels * p->rows_in_panel) || reads >= least) continue;
+    least = reads;
+    p->panel_splits = panels;
+    p->row_splits = rows;
+  }
+}
+
+static size_t items_of(const weight_plan *p) { return p->pieces * p->panel_splits * p->row_splits; }
+
+/// Sums of a piece of the batch.
+static size_t piece_floats(const lk_conv2d *c, const weight_plan *p) {
+  return p->blocks_out * c->groups * p->lanes * p->steps;
+}
 
 static weight_plan make_weight_plan(const lk_blocked_conv *b) {
   const lk_conv2d *c = &b->conv;
@@ -370,9 +399,13 @@ static weight_plan make_weight_plan(const lk_blocked_conv *b) {
   p.panels_in_group = lk_ceil_div(p.blocks_out, 2);
   p.panels = p.panels_in_group * c->groups;
   p.steps = p.taps * (p.is_plain ? p.channels : lk_tap_steps(p.channels));
-  p.units_in_panel = p.blocks_in * c->kernel_height;
-  p.units = p.units_in_panel * p.panels;
-  p.items = b->threads > 1 ? lk_least(p.units, ITEMS_PER_THREAD * (size_t)b->threads) : 1;
+  p.rows_in_panel = p.blocks_in * c->kernel_height;
+  const size_t maps = c->batch * (c->in_channels * c->in_height * c->in_width +
+                                  c->out_channels * c->out_height * c->out_width);
+  const bool is_large = maps >= MAPS_TO_SUMS * PIECES * piece_floats(c, &p);
+  p.pieces = is_large ? lk_least(c->batch, PIECES) : 1;
+  split_sums(&p, c,
+             lk_ceil_div(b->threads > 1 ? ITEMS_PER_THREAD * (size_t)b->threads : 1, p.pieces));
   const size_t skipped = c->kernel_height * c->kernel_width == 1
                              ? c->stride_width
                              : c->stride_height * c->stride_width;
@@ -413,8 +446,7 @@ size_t lk_weight_gradient_scratch_bytes(const lk_blocked_conv *b) {
   if (b->algorithm == LK_CONV_DEPTHWISE) return depthwise_floats(b) * sizeof(float);
   if (sums_transformed_tiles(b)) return lk_winograd_weight_gradient_scratch_bytes(b);
   const weight_plan p = make_weight_plan(b);
-  const size_t sums = p.blocks_out * b->conv.groups * p.lanes * p.steps;
-  return (padded_floats(&b->conv, &p) + sums) * sizeof(float);
+  return (padded_floats(&b->conv, &p) + p.pieces * piece_floats(&b->conv, &p)) * sizeof(float);
 }
 
 typedef struct weight_run {
@@ -435,24 +467,52 @@ static size_t sum_place(const weight_plan *p, size_t block, size_t tap, size_t v
   return (block * p->run * p->taps + tap * count) * vectors * p->lanes;
 }
 
-static void sum_unit(const weight_run *run, size_t unit, size_t image, size_t images, size_t y,
-                     size_t rows) {
+/// What is summed at once: a panel and a row of it over a chunk of pixels.
+typedef struct unit {
+  size_t panel, row, image, images, y, rows;
+} unit;
+
+static const float *unit_gradient(const weight_run *run, const unit *unit) {
+  const lk_map *map = &run->conv->out;
+  const weight_plan *p = &run->plan;
+  const size_t group = unit->panel / p->panels_in_group;
+  const size_t block = group * p->blocks_out + unit->panel % p->panels_in_group * 2;
+  return run->gradient + block * map->block + lk_place(map, p->lanes, unit->image, unit->y, 0);
+}
+
+/// Of an input in blocks.
+static const float *unit_input(const weight_run *run, const unit *unit) {
+  const lk_conv2d *c = &run->conv->conv;
+  const lk_map *map = &run->conv->in;
+  const weight_plan *p = &run->plan;
+  const size_t block =
+      unit->panel / p->panels_in_group * p->blocks_in + unit->row / c->kernel_height;
+  const size_t u = unit->row % c->kernel_height;
+  return run->input + block * map->block +
+         lk_place(map, p->lanes, unit->image,
+                  unit->y * c->stride_height + u * c->dilation_height - c->pad_top,
+                  0 - c->pad_left);
+}
+
+/// `next` is the unit behind this one, which is fetched meanwhile; NULL behind the last.
+static void sum_unit(const weight_run *run, float *all_sums, const unit *unit,
+                     const struct unit *next) {
   const lk_blocked_conv *b = run->conv;
   const lk_conv2d *c = &b->conv;
   const weight_plan *p = &run->plan;
-  const size_t lanes = p->lanes, panel = unit / p->units_in_panel;
-  const size_t block = unit % p->units_in_panel / c->kernel_height, u = unit % c->kernel_height;
-  const size_t group = panel / p->panels_in_group, first = panel % p->panels_in_group * 2;
+  const size_t lanes = p->lanes;
+  const size_t block = unit->row / c->kernel_height, u = unit->row % c->kernel_height;
+  const size_t group = unit->panel / p->panels_in_group;
+  const size_t first = unit->panel % p->panels_in_group * 2;
   const size_t vectors = lk_least(2, p->blocks_out - first);
-  const size_t block_out = group * p->blocks_out + first;
-  float *sums = run->sums + block_out * lanes * p->steps;
+  float *sums = all_sums + (group * p->blocks_out + first) * lanes * p->steps;
   lk_weight_tile tile = {
-      .gradient = run->gradient + block_out * b->out.block + lk_place(&b->out, lanes, image, y, 0),
+      .gradient = unit_gradient(run, unit),
       .gradient_row = b->out.row,
       .gradient_image = b->out.image,
       .gradient_block = b->out.block,
-      .images = images,
-      .rows = rows,
+      .images = unit->images,
+      .rows = unit->rows,
       .width = c->out_width,
       .to_stride = vectors * lanes,
   };
@@ -462,8 +522,8 @@ static void sum_unit(const weight_run *run, size_t unit, size_t image, size_t im
     tile.input_pixel = c->stride_width;
     tile.input_row = c->stride_height * p->padded_width;
     tile.input_image = c->in_channels * plane;
-    const float *line = run->padded + (image * c->in_channels + block) * plane +
-                        (y * c->stride_height + u * c->dilation_height) * p->padded_width;
+    const float *line = run->padded + (unit->image * c->in_channels + block) * plane +
+                        (unit->y * c->stride_height + u * c->dilation_height) * p->padded_width;
     const size_t together = c->dilation_width == 1 ? most : 1;
     for (size_t v = 0; v < c->kernel_width; v += together) {
       const size_t count = lk_least(together, c->kernel_width - v);
@@ -476,10 +536,11 @@ static void sum_unit(const weight_run *run, size_t unit, size_t image, size_t im
   tile.input_pixel = c->stride_width * lanes;
   tile.input_row = c->stride_height * b->in.row;
   tile.input_image = b->in.image;
-  const float *input =
-      run->input + (group * p->blocks_in + block) * b->in.block +
-      lk_place(&b->in, lanes, image, y * c->stride_height + u * c->dilation_height - c->pad_top,
-               0 - c->pad_left);
+  const float *input = unit_input(run, unit);
+  if (next) {
+    tile.input_ahead = unit_input(run, next) - input;
+    tile.gradient_ahead = unit_gradient(run, next) - tile.gradient;
+  }
   const size_t channels = lk_tap_steps(lk_least(lanes, p->channels - block * lanes));
   for (size_t v = 0; v < c->kernel_width; v++) {
     float *to = sums + sum_place(p, block, u * c->kernel_width + v, vectors);
@@ -487,21 +548,57 @@ static void sum_unit(const weight_run *run, size_t unit, size_t image, size_t im
       tile.input = input + v * c->dilation_width * lanes + i;
       tile.to = to + i * vectors * lanes;
       p->kernels->weight_tile[vectors - 1][lk_least(most, channels - i) - 1](&tile);
+      tile.input_ahead = tile.gradient_ahead = 0;
     }
   }
 }
 
-static void clear_unit(const weight_run *run, size_t unit) {
+static void clear_unit(const weight_run *run, float *all_sums, size_t panel, size_t row) {
   const lk_conv2d *c = &run->conv->conv;
   const weight_plan *p = &run->plan;
-  const size_t panel = unit / p->units_in_panel, u = unit % c->kernel_height;
-  const size_t block = unit % p->units_in_panel / c->kernel_height;
+  const size_t block = row / c->kernel_height, u = row % c->kernel_height;
   const size_t group = panel / p->panels_in_group, first = panel % p->panels_in_group * 2;
   const size_t vectors = lk_least(2, p->blocks_out - first);
-  float *sums = run->sums + (group * p->blocks_out + first) * p->lanes * p->steps;
+  float *sums = all_sums + (group * p->blocks_out + first) * p->lanes * p->steps;
   const size_t start = sum_place(p, block, u * c->kernel_width, vectors);
   const size_t end = sum_place(p, block, (u + 1) * c->kernel_width, vectors);
   memset(sums + start, 0, (end - start) * sizeof *sums);
+}
+
+/// What a worker sums up at a time.
+typedef struct part {
+  size_t first_panel, end_panel, first_row, end_row, first_image, end_image;
+  float *sums;
+} part;
+
+static part make_part(const weight_run *run, size_t item) {
+  const weight_plan *p = &run->plan;
+  const size_t batch = run->conv->conv.batch;
+  const size_t rows = item % p->row_splits, panels = item / p->row_splits % p->panel_splits;
+  const size_t piece = item / p->row_splits / p->panel_splits;
+  return (part){
+      .first_panel = lk_share(p->panels, p->panel_splits, panels),
+      .end_panel = lk_share(p->panels, p->panel_splits, panels + 1),
+      .first_row = lk_share(p->rows_in_panel, p->row_splits, rows),
+      .end_row = lk_share(p->rows_in_panel, p->row_splits, rows + 1),
+      .first_image = lk_share(batch, p->pieces, piece),
+      .end_image = lk_share(batch, p->pieces, piece + 1),
+      .sums = run->sums + piece * piece_floats(&run->conv->conv, p),
+  };
+}
+
+/// The unit behind one: the next row, or the first of the next panel or of the next chunk.
+static unit next_unit(const weight_run *run, const part *part, unit unit) {
+  if (++unit.row < part->end_row) return unit;
+  unit.row = part->first_row;
+  if (++unit.panel < part->end_panel) return unit;
+  unit.panel = part->first_panel;
+  unit.y += unit.rows;
+  if (unit.y == run->conv->conv.out_height) {
+    unit.y = 0;
+    unit.image += unit.images;
+  }
+  return unit;
 }
 
 static void weight_worker(void *context, size_t index) {
@@ -510,15 +607,19 @@ static void weight_worker(void *context, size_t index) {
   const lk_conv2d *c = &run->conv->conv;
   const weight_plan *p = &run->plan;
   size_t item;
-  while ((item = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < p->items) {
-    const size_t first = lk_share(p->units, p->items, item);
-    const size_t end = lk_share(p->units, p->items, item + 1);
-    for (size_t unit = first; unit < end; unit++) clear_unit(run, unit);
-    for (size_t image = 0; image < c->batch; image += p->chunk_images)
-      for (size_t y = 0; y < c->out_height; y += p->chunk_rows)
-        for (size_t unit = first; unit < end; unit++)
-          sum_unit(run, unit, image, lk_least(p->chunk_images, c->batch - image), y,
-                   lk_least(p->chunk_rows, c->out_height - y));
+  while ((item = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < items_of(p)) {
+    const part part = make_part(run, item);
+    for (size_t panel = part.first_panel; panel < part.end_panel; panel++)
+      for (size_t row = part.first_row; row < part.end_row; row++)
+        clear_unit(run, part.sums, panel, row);
+    unit now = {part.first_panel, part.first_row, part.first_image, 0, 0, 0};
+    while (now.image < part.end_image) {
+      now.images = lk_least(p->chunk_images, part.end_image - now.image);
+      now.rows = lk_least(p->chunk_rows, c->out_height - now.y);
+      const unit next = next_unit(run, &part, now);
+      sum_unit(run, part.sums, &now, next.image < part.end_image ? &next : NULL);
+      now = next;
+    }
   }
 }
 
@@ -543,11 +644,15 @@ static void unpack(void *context, size_t index) {
   const size_t panel = index / p->blocks_in, block = index % p->blocks_in;
   const size_t group = panel / p->panels_in_group, first = panel % p->panels_in_group * 2;
   const size_t vectors = lk_least(2, p->blocks_out - first), width = vectors * p->lanes;
-  const float *sums = run->sums + (group * p->blocks_out + first) * p->lanes * p->steps;
+  float *sums = run->sums + (group * p->blocks_out + first) * p->lanes * p->steps;
   const size_t channels = lk_least(p->run, p->channels - block * p->run);
   const size_t outputs = lk_least(p->outputs - first * p->lanes, width);
   float *to =
       run->to + ((group * p->outputs + first * p->lanes) * p->channels + block * p->run) * p->taps;
+  const size_t piece = piece_floats(&run->conv->conv, p), start = sum_place(p, block, 0, vectors);
+  const size_t count = p->taps * (p->run == 1 ? 1 : lk_tap_steps(channels)) * width;
+  for (size_t i = 1; i < p->pieces; i++)
+    for (size_t k = start; k < start + count; k++) sums[k] += sums[i * piece + k];
   float rows[2 * LK_MAX_BLOCK * LK_MAX_BLOCK];
   for (size_t tap = 0; tap < p->taps; tap++) {
     transpose(sums + sum_place(p, block, tap, vectors), width, channels, outputs, 1, rows,
@@ -645,7 +750,7 @@ void lk_weight_gradient_run(lk_pool *pool, const lk_blocked_conv *b, const float
   else
     run.padded = input;
   const size_t threads = lk_least((size_t)b->threads, (size_t)lk_pool_thread_count(pool));
-  lk_parallel_for(pool, lk_least(threads, run.plan.items), weight_worker, &run);
+  lk_parallel_for(pool, lk_least(threads, items_of(&run.plan)), weight_worker, &run);
   lk_parallel_for(pool, run.plan.panels * run.plan.blocks_in, unpack, &run);
 }
 

@@ -481,6 +481,12 @@ LK_INLINE void weight_tile(const lk_weight_tile *t, size_t vectors, size_t count
         LK_UNROLL for (size_t v = 0; v < 2; v++) g[v] = vf_load(gradient + v * block);
         LK_UNROLL for (size_t j = 0; j < count; j++) LK_UNROLL for (size_t v = 0; v < 2; v++)
             sum[v][j] = vf_fma(g[v], vf_set(x[v * pixel + j]), sum[v][j]);
+        // A pixel of narrower vectors is less than a line, and takes longer than its memory.
+#if LK_VECTOR_BYTES == 64
+        __builtin_prefetch(x + t->input_ahead);
+        LK_UNROLL for (size_t v = 0; v < 2; v++)
+            __builtin_prefetch(gradient + v * block + t->gradient_ahead);
+#endif
         x += step, gradient += together * LK_LANES;
       }
       if (p == t->width) continue;
