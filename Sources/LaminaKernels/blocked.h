@@ -11,6 +11,8 @@ enum {
   LK_STEP_CHANNELS = 4,
   LK_MAX_BLOCK = 16,
   LK_AHEAD = 2048,
+  /// What the second-level caches keep of maps.
+  LK_CACHED_BYTES = 2 << 20,
   LK_WINOGRAD_FORMS = 10,
   /// Taps along an axis of a convolution that has a gradient here.
   LK_MAX_PHASE_TAPS = 16,
@@ -29,6 +31,8 @@ typedef struct lk_pixel_tile {
   const float *weights, *bias;
   /// How far ahead weights are fetched, in floats: a tile that reads them from afar does not wait.
   size_t ahead;
+  /// From here to the input of the next tile, which is fetched meanwhile; 0 where caches hold it.
+  ptrdiff_t input_ahead;
   /// NULL, or with the distance of the blocks of output channels.
   const float *residual;
   size_t residual_block;

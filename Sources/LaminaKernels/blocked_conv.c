@@ -334,8 +334,31 @@ typedef struct run {
   _Atomic size_t next;
 } run;
 
+/// Pixels x ..< end of a row.
+typedef struct place {
+  size_t image, y, x, end;
+} place;
+
+static place place_of(const run *run, size_t tile) {
+  const plan *p = &run->plan;
+  const size_t row = tile / p->row_tiles, column = tile % p->row_tiles;
+  const size_t height = p->is_flat ? 1 : run->conv->conv.out_height;
+  return (place){.image = row / height,
+                 .y = row % height,
+                 .x = lk_share(p->row_pixels, p->row_tiles, column),
+                 .end = lk_share(p->row_pixels, p->row_tiles, column + 1)};
+}
+
+/// Where the first tap of a place lies in a block of inputs.
+static size_t input_place(const run *run, place at) {
+  const lk_conv2d *conv = &run->conv->conv;
+  return lk_place(&run->conv->in, run->kernels->lanes, at.image,
+                  at.y * conv->stride_height - conv->pad_top,
+                  at.x * conv->stride_width - conv->pad_left);
+}
+
 static void run_panel(const run *run, size_t panel, size_t first_tile, size_t end_tile,
-                      lk_pixel_tile *tile, const float *buffer) {
+                      lk_pixel_tile *tile, const float *buffer, bool fetches_inputs) {
   const lk_blocked_conv *b = run->conv;
   const lk_conv2d *conv = &b->conv;
   const plan *p = &run->plan;
@@ -349,26 +372,26 @@ static void run_panel(const run *run, size_t panel, size_t first_tile, size_t en
   const float *residual = run->residual ? run->residual + block * b->residual.block : NULL;
   float *output = run->output + block * b->out.block;
   for (size_t t = first_tile; t < end_tile; t++) {
-    const size_t row = t / p->row_tiles, column = t % p->row_tiles;
-    const size_t x = lk_share(p->row_pixels, p->row_tiles, column);
-    const size_t end = lk_share(p->row_pixels, p->row_tiles, column + 1);
-    const size_t image = p->is_flat ? 0 : row / conv->out_height;
-    const size_t y = p->is_flat ? 0 : row % conv->out_height;
-    tile->output = output + lk_place(&b->out, lanes, image, y, x);
-    tile->residual = residual ? residual + lk_place(&b->residual, lanes, image, y, x) : NULL;
+    const place at = place_of(run, t);
+    const size_t count = at.end - at.x;
+    tile->output = output + lk_place(&b->out, lanes, at.image, at.y, at.x);
+    tile->residual =
+        residual ? residual + lk_place(&b->residual, lanes, at.image, at.y, at.x) : NULL;
     if (buffer) {
-      const size_t kind = p->stride_kind == 2 ? 2 : p->stride_kind;
-      tile->input = buffer + x * conv->stride_width;
-      run->kernels->plain_tile[kind][vectors - 1][end - x - 1](tile);
+      tile->input = buffer + at.x * conv->stride_width;
+      run->kernels->plain_tile[p->stride_kind][vectors - 1][count - 1](tile);
     } else {
-      tile->input = input + lk_place(&b->in, lanes, image, y * conv->stride_height - conv->pad_top,
-                                     x * conv->stride_width - conv->pad_left);
+      tile->input = input + input_place(run, at);
       tile->ahead = t == first_tile ? LK_AHEAD : 0;
-      run->kernels->tile[p->stride_kind][vectors - 1][end - x - 1](tile);
+      tile->input_ahead = 0;
+      if (fetches_inputs && t + 1 < end_tile)
+        tile->input_ahead = input + input_place(run, place_of(run, t + 1)) - tile->input;
+      run->kernels->tile[p->stride_kind][vectors - 1][count - 1](tile);
     }
     if (b->out.halo > 0)
       for (size_t v = 0; v < vectors; v++)
-        lk_clear_halo(b, lanes, output + v * b->out.block + image * b->out.image, y, x, end);
+        lk_clear_halo(b, lanes, output + v * b->out.block + at.image * b->out.image, at.y, at.x,
+                      at.end);
   }
 }
 
@@ -393,15 +416,18 @@ static void direct_worker(void *context, size_t index) {
   const lk_blocked_conv *b = run->conv;
   const plan *p = &run->plan;
   const size_t items = b->pixel_splits * b->panel_splits;
+  const bool is_large =
+      p->blocks_in * b->conv.groups * b->in.block * sizeof(float) > LK_CACHED_BYTES;
   lk_pixel_tile tile = make_tile(run);
   size_t item;
   while ((item = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < items) {
     const size_t panels = item / b->pixel_splits, pixels = item % b->pixel_splits;
     const size_t first = lk_share(p->tiles, b->pixel_splits, pixels);
     const size_t end = lk_share(p->tiles, b->pixel_splits, pixels + 1);
+    const size_t first_panel = lk_share(p->panels, b->panel_splits, panels);
     const size_t end_panel = lk_share(p->panels, b->panel_splits, panels + 1);
-    for (size_t panel = lk_share(p->panels, b->panel_splits, panels); panel < end_panel; panel++)
-      run_panel(run, panel, first, end, &tile, NULL);
+    for (size_t panel = first_panel; panel < end_panel; panel++)
+      run_panel(run, panel, first, end, &tile, NULL, is_large && panel == first_panel);
   }
 }
 
@@ -448,7 +474,7 @@ static void plain_worker(void *context, size_t index) {
                (image * b->conv.in_channels * b->conv.in_height + y * b->conv.stride_height) *
                    b->conv.in_width;
       for (size_t panel = 0; panel < p->panels; panel++)
-        run_panel(run, panel, row * p->row_tiles, (row + 1) * p->row_tiles, &tile, rows);
+        run_panel(run, panel, row * p->row_tiles, (row + 1) * p->row_tiles, &tile, rows, false);
     }
   }
 }

@@ -11,8 +11,6 @@
 enum {
   /// Tiles in a block at most.
   MAX_TILES = 28,
-  /// What the second-level caches keep of maps.
-  CACHED_BYTES = 2 << 20,
   TILES_AHEAD = 3,
 };
 
@@ -51,7 +49,7 @@ static plan make_plan(const lk_blocked_conv *b) {
   p.input_position = (p.blocks_in * p.width | 1) * lanes;
   p.product_position = (2 * p.width | 1) * lanes;
   const size_t floats = p.blocks_in * b->in.block + p.blocks_out * b->out.block;
-  p.fetches_ahead = p.columns > 2 * TILES_AHEAD && floats * sizeof(float) > CACHED_BYTES;
+  p.fetches_ahead = p.columns > 2 * TILES_AHEAD && floats * sizeof(float) > LK_CACHED_BYTES;
   return p;
 }
 
