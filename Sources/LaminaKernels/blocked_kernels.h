@@ -54,22 +54,20 @@ LK_INLINE void blocked_tile(const lk_pixel_tile *tile, size_t vectors, size_t pi
                             size_t stride) {
   vf sum[2][LK_MAX_TILE_PIXELS];
   start_tile(tile, sum, vectors, pixels);
-#if LK_VECTOR_BYTES == 64
   if (tile->residual)
     EACH_SUM __builtin_prefetch(tile->residual + v * tile->residual_block + p * LK_LANES);
-#endif
   const float *weights = tile->weights, *block = tile->input;
   for (size_t b = 0; b < tile->blocks; b++, block += tile->block_stride) {
     const size_t channels = b + 1 < tile->blocks ? LK_LANES : tile->last_channels;
+    if (tile->input_ahead)
+      LK_UNROLL for (size_t p = 0; p < pixels; p++)
+          __builtin_prefetch(block + tile->input_ahead + p * stride);
     for (size_t tap = 0; tap < tile->tap_count; tap++) {
       const float *x = block + tile->taps[tap];
       for (size_t c = 0; c < channels; c += LK_STEP_CHANNELS, x += LK_STEP_CHANNELS)
         LK_UNROLL for (size_t i = 0; i < LK_STEP_CHANNELS; i++, weights += vectors * LK_LANES) {
           LK_UNROLL for (size_t v = 0; v < vectors; v++)
               __builtin_prefetch(weights + tile->ahead + v * LK_LANES, 0, 2);
-#if LK_VECTOR_BYTES == 64
-          __builtin_prefetch(block + tile->input_ahead + (c + i) * stride);
-#endif
           tile_step(sum, x + i, weights, vectors, pixels, stride);
         }
     }
