@@ -403,7 +403,8 @@ static weight_plan make_weight_plan(const lk_blocked_conv *b) {
   const size_t maps = c->batch * (c->in_channels * c->in_height * c->in_width +
                                   c->out_channels * c->out_height * c->out_width);
   const bool is_large = maps >= MAPS_TO_SUMS * PIECES * piece_floats(c, &p);
-  p.pieces = is_large ? lk_least(c->batch, PIECES) : 1;
+  // Where sums must round like direct ones, each is one sum over the batch.
+  p.pieces = is_large && c->allow_winograd ? lk_least(c->batch, PIECES) : 1;
   split_sums(&p, c,
              lk_ceil_div(b->threads > 1 ? ITEMS_PER_THREAD * (size_t)b->threads : 1, p.pieces));
   const size_t skipped = c->kernel_height * c->kernel_width == 1
