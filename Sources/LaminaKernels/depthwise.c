@@ -32,7 +32,7 @@ static strip make_strip(const lk_conv2d *conv) {
   const size_t span_x = (conv->kernel_width - 1) * conv->dilation_width + 1;
   const size_t width = (conv->out_width - 1) * conv->stride_width + span_x;
   strip s = {.phases = conv->stride_width};
-  s.filled = ((width + s.phases - 1) / s.phases + 15) / 16 * 16;
+  s.filled = lk_ceil_div(lk_ceil_div(width, s.phases), 16) * 16;
   s.phase_width = s.filled + SLACK;
   const size_t row_bytes = s.phases * s.phase_width * sizeof(float);
   const size_t fitting = STRIP_BYTES / row_bytes;

@@ -52,7 +52,7 @@ static float (*const library[])(float) = {sinf,  cosf,  tanf,   asinf,  acosf, a
 void lk_f32_unary(lk_pool *pool, lk_unary f, float a, float b, const float *x, float *y,
                   size_t count) {
   unary_call call = {variant(), f >= LK_SIN ? library[f - LK_SIN] : NULL, f, a, b, x, y, count};
-  lk_parallel_for(pool, (count + CHUNK - 1) / CHUNK, unary_task, &call);
+  lk_parallel_for(pool, lk_ceil_div(count, CHUNK), unary_task, &call);
 }
 
 typedef struct unary_gradient_call {
@@ -104,7 +104,7 @@ void lk_f32_unary_gradient(lk_pool *pool, lk_unary f, float a, float b, const fl
   unary_gradient_call call = {
       variant(), f >= LK_SIN ? library_derivatives[f - LK_SIN] : NULL, f, a, b, v, dy, dx, adds,
       count};
-  lk_parallel_for(pool, (count + CHUNK - 1) / CHUNK, unary_gradient_task, &call);
+  lk_parallel_for(pool, lk_ceil_div(count, CHUNK), unary_gradient_task, &call);
 }
 
 bool lk_unary_gradient_reads_output(lk_unary f) {
@@ -204,9 +204,9 @@ static void run_binary(lk_pool *pool, binary_call *call) {
   call->variant = variant();
   call->rows = rows;
   call->inner = inner;
-  call->pieces = (inner + CHUNK - 1) / CHUNK;
+  call->pieces = lk_ceil_div(inner, CHUNK);
   call->rows_per_task = inner < CHUNK ? CHUNK / inner : 1;
-  const size_t tasks = (rows + call->rows_per_task - 1) / call->rows_per_task * call->pieces;
+  const size_t tasks = lk_ceil_div(rows, call->rows_per_task) * call->pieces;
   lk_parallel_for(pool, tasks, binary_task, call);
 }
 

@@ -56,12 +56,12 @@ static void run(lk_pool *pool, call *c, size_t units, size_t unit_elements) {
   c->variant = variant();
   c->units = units;
   c->units_per_task = unit_elements < CHUNK ? CHUNK / (unit_elements ? unit_elements : 1) : 1;
-  lk_parallel_for(pool, (units + c->units_per_task - 1) / c->units_per_task, call_task, c);
+  lk_parallel_for(pool, lk_ceil_div(units, c->units_per_task), call_task, c);
 }
 
 /// The columns of [outer, length, inner] in pieces.
 static void run_columns(lk_pool *pool, call *c, size_t outer) {
-  c->pieces = (c->inner + LK_COLUMNS - 1) / LK_COLUMNS;
+  c->pieces = lk_ceil_div(c->inner, LK_COLUMNS);
   run(pool, c, outer * c->pieces, c->length * lk_least(c->inner, LK_COLUMNS));
 }
 
@@ -468,7 +468,7 @@ static void run_maps(lk_pool *pool, channel_call *call) {
   call->count = blocks_of(call->maps, call->lanes) * m->batch;
   const size_t elements = m->height * m->width * call->lanes;
   call->per_task = elements < CHUNK ? CHUNK / (elements ? elements : 1) : 1;
-  lk_parallel_for(pool, (call->count + call->per_task - 1) / call->per_task, channel_task, call);
+  lk_parallel_for(pool, lk_ceil_div(call->count, call->per_task), channel_task, call);
 }
 
 /// The first channel of a map.

@@ -1,4 +1,5 @@
 #include "optimizers.h"
+#include "sizes.h"
 
 static const lk_optimizers_variant *variant(void) {
   switch (lk_active_isa()) {
@@ -39,7 +40,7 @@ static float *state_at(const step_call *call, int index, size_t start) {
 
 static void run(lk_pool *pool, step_call *call, lk_task task) {
   const uint64_t mode = lk_flush_denormals_begin();
-  lk_parallel_for(pool, (call->count + CHUNK - 1) / CHUNK, task, call);
+  lk_parallel_for(pool, lk_ceil_div(call->count, CHUNK), task, call);
   lk_flush_denormals_end(mode);
 }
 
@@ -120,7 +121,7 @@ static void sum_task(void *context, size_t part) {
 
 double lk_f32_square_sum(lk_pool *pool, const float *x, size_t count) {
   sum_call call = {variant(), x, count, {0}};
-  const size_t chunks = (count + CHUNK - 1) / CHUNK;
+  const size_t chunks = lk_ceil_div(count, CHUNK);
   lk_parallel_for(pool, chunks < PARTS ? chunks : PARTS, sum_task, &call);
   double total = 0;
   for (int part = 0; part < PARTS; part++) total += call.parts[part];

@@ -82,7 +82,7 @@ static size_t rows_per_task(const lk_window_axis axes[3], size_t channels) {
 static void run_rows(lk_pool *pool, lk_task task, pool_call *call, size_t planes) {
   call->rows = planes * call->axes[0].output * call->axes[1].output;
   call->rows_per_task = rows_per_task(call->axes, call->channels);
-  lk_parallel_for(pool, (call->rows + call->rows_per_task - 1) / call->rows_per_task, task, call);
+  lk_parallel_for(pool, lk_ceil_div(call->rows, call->rows_per_task), task, call);
 }
 
 static void pool_task(void *context, size_t task) {
@@ -162,7 +162,7 @@ static void run_squares(lk_pool *pool, lk_task task, squares_call *call,
   const size_t most = row < TASK_SQUARES ? TASK_SQUARES / row : 1;
   const size_t tasks = lk_ceil_div(call->rows, most);
   call->rows_per_task = lk_ceil_div(call->rows, tasks);
-  lk_parallel_for(pool, (call->rows + call->rows_per_task - 1) / call->rows_per_task, task, call);
+  lk_parallel_for(pool, lk_ceil_div(call->rows, call->rows_per_task), task, call);
 }
 
 static void squares_task(void *context, size_t task) {
